@@ -1,0 +1,155 @@
+"""Every error this node raises on purpose, in one tree.
+
+NodeError
+├── SettingsError            a setting is unknown or has a value that is not allowed
+├── DicomError               an object is not what DICOM says it should be
+│   ├── HeaderError          the header cannot be read, or lacks what identifies the object
+│   └── PixelDataError       the pixel data cannot be decoded
+├── StorageError             an instance cannot be kept or found
+│   └── StorageFullError         there is no room for another instance
+├── CatalogError             the catalogue contradicts the request
+│   ├── UnknownStudyError
+│   └── TransitionRefusedError
+├── VolumeError              images do not make one volume (its subclasses name the reason)
+│   ├── TiledImageError      one plane holds several slices side by side (mosaic)
+│   ├── PlaneGeometryError   a plane does not say, or not sensibly, where it lies
+│   ├── MixedMatrixError     planes of different size or pixel spacing
+│   ├── MixedOrientationError    planes that are not parallel, or not stacked straight
+│   ├── TooFewSlicesError
+│   ├── DoubledSlicesError   several planes at one place
+│   ├── MissingSlicesError   gaps between planes that are not even
+│   ├── VolumeTooLargeError
+│   └── UnreadableSliceError     a plane whose file cannot be read or decoded
+├── ModelError
+│   ├── CheckpointError      weights that cannot be imported
+│   ├── PackageError         a model package that is incomplete, altered or contradictory
+│   └── ModelInputError      an exam that this model cannot take
+├── ResultError              a result object cannot be made
+├── DeliveryError
+│   ├── TransientDeliveryError   worth another try
+│   └── PermanentDeliveryError   waits for a person
+├── PhantomError
+└── PacsError                the demonstration's PACS cannot be started or asked
+
+A message says what was found, what is allowed and what to do. It never holds patient data.
+"""
+
+
+class NodeError(Exception):
+    """Root of every error that this node raises on purpose."""
+
+
+class SettingsError(NodeError):
+    """A setting is unknown or has a value that is not allowed."""
+
+
+class DicomError(NodeError):
+    """An object is not what DICOM says it should be."""
+
+
+class HeaderError(DicomError):
+    """The header cannot be read, or lacks what identifies the object."""
+
+
+class PixelDataError(DicomError):
+    """The pixel data cannot be decoded."""
+
+
+class StorageError(NodeError):
+    """An instance cannot be kept or found."""
+
+
+class StorageFullError(StorageError):
+    """There is no room for another instance."""
+
+
+class CatalogError(NodeError):
+    """The catalogue contradicts the request."""
+
+
+class UnknownStudyError(CatalogError):
+    """The catalogue holds no such study."""
+
+
+class TransitionRefusedError(CatalogError):
+    """The study is not in the state that the transition starts from."""
+
+
+class VolumeError(NodeError):
+    """Images do not make one volume."""
+
+
+class TiledImageError(VolumeError):
+    """One plane holds several slices side by side (mosaic)."""
+
+
+class PlaneGeometryError(VolumeError):
+    """A plane does not say, or not sensibly, where it lies in the patient."""
+
+
+class MixedMatrixError(VolumeError):
+    """Planes have different numbers of rows or columns, or different pixel spacing."""
+
+
+class MixedOrientationError(VolumeError):
+    """Planes are not parallel, or not stacked straight along their normal."""
+
+
+class TooFewSlicesError(VolumeError):
+    """There are fewer planes than a volume needs."""
+
+
+class DoubledSlicesError(VolumeError):
+    """Several planes lie at one place."""
+
+
+class MissingSlicesError(VolumeError):
+    """The gaps between planes are not even: some are missing."""
+
+
+class VolumeTooLargeError(VolumeError):
+    """The volume would have more voxels than allowed."""
+
+
+class UnreadableSliceError(VolumeError):
+    """The file of a plane cannot be read or decoded, or is another instance."""
+
+
+class ModelError(NodeError):
+    """The model cannot be used as asked."""
+
+
+class CheckpointError(ModelError):
+    """Weights that cannot be imported."""
+
+
+class PackageError(ModelError):
+    """A model package that is incomplete, altered or contradictory."""
+
+
+class ModelInputError(ModelError):
+    """An exam that this model cannot take."""
+
+
+class ResultError(NodeError):
+    """A result object cannot be made."""
+
+
+class DeliveryError(NodeError):
+    """A result could not be delivered."""
+
+
+class TransientDeliveryError(DeliveryError):
+    """A delivery that is worth another try."""
+
+
+class PermanentDeliveryError(DeliveryError):
+    """A delivery that no retry will mend."""
+
+
+class PhantomError(NodeError):
+    """A phantom cannot be made as asked."""
+
+
+class PacsError(NodeError):
+    """The demonstration's PACS cannot be started or asked."""

@@ -1,0 +1,1 @@
+"""Facts of the DICOM standard that every stage needs. Imports nothing of ours but errors."""

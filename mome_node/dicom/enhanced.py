@@ -1,0 +1,156 @@
+"""Image planes of multi-frame objects, out of their functional groups (PS3.3 C.7.6.16).
+
+Covers Enhanced MR (A.36) and Legacy Converted Enhanced MR (A.70), which keeps classic attributes
+in its groups of unassigned attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from mome_node.dicom.date_times import date_time_since, seconds_since
+from mome_node.dicom.diffusion import read_b_value
+from mome_node.dicom.element_values import Elements, first_number, first_text
+from mome_node.dicom.header import FrameFacts
+from mome_node.dicom.plane_values import (
+    orientation_of,
+    position_of,
+    rescale_of,
+    spacing_of,
+    tiled_of,
+)
+
+_PULSE_SEQUENCES = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The functional groups that hold for one frame: its own first, then the shared ones."""
+
+    per_frame: Elements | None
+    shared: Elements | None
+    top: Elements
+
+    def macro(self, sequence: str) -> Elements | None:
+        """Return the first item of a macro, the frame's own before the shared one."""
+        for groups in (self.per_frame, self.shared):
+            if groups is not None and (item := groups.item(sequence)) is not None:
+                return item
+        return None
+
+    def sources(self, *sequences: str) -> tuple[Elements, ...]:
+        """Where to look for a value: these macros, then the unassigned classic attributes."""
+        macros = (self.macro(sequence) for sequence in sequences)
+        unassigned = (
+            None if groups is None else groups.item(sequence)
+            for groups, sequence in (
+                (self.per_frame, "UnassignedPerFrameConvertedAttributesSequence"),
+                (self.shared, "UnassignedSharedConvertedAttributesSequence"),
+            )
+        )
+        return tuple(item for item in (*macros, *unassigned) if item is not None)
+
+
+def frame_facts(
+    first: Groups,
+    frame_items: Iterable[Elements],
+    count: int,
+    manufacturer: str,
+    first_day: date | None,
+) -> Iterator[FrameFacts]:
+    """One FrameFacts for each of ``count`` frames; frames without an item have the shared facts.
+
+    ``first`` are the groups of frame 1, ``frame_items`` the items of the frames after it.
+    """
+    yield _facts_of_frame(1, first, manufacturer, first_day)
+    items = iter(frame_items)
+    for number in range(2, count + 1):
+        groups = Groups(next(items, None), first.shared, first.top)
+        yield _facts_of_frame(number, groups, manufacturer, first_day)
+
+
+def _facts_of_frame(
+    number: int, groups: Groups, manufacturer: str, first_day: date | None
+) -> FrameFacts:
+    content = groups.sources("FrameContentSequence")
+    diffusion = groups.sources("MRDiffusionSequence")
+    own = tuple(item for item in (groups.per_frame,) if item is not None)
+    b_value, b_value_source = read_b_value((*diffusion, *own), manufacturer)
+    frame_type = _frame_type(groups)
+    slope, intercept = rescale_of(groups.sources("PixelValueTransformationSequence"))
+    measures = groups.sources("PixelMeasuresSequence")
+    temporal = _first_integer(content, "TemporalPositionIndex", "TemporalPositionIdentifier")
+    trigger = groups.sources("CardiacSynchronizationSequence")
+    return FrameFacts(
+        frame_number=number,
+        image_position=position_of(groups.sources("PlanePositionSequence")),
+        image_orientation=orientation_of(groups.sources("PlaneOrientationSequence")),
+        pixel_spacing=spacing_of(measures),
+        slice_thickness=first_number(measures, "SliceThickness"),
+        b_value=b_value,
+        b_value_source=b_value_source,
+        diffusion_directionality=first_text(diffusion, "DiffusionDirectionality") or None,
+        temporal_position=temporal,
+        trigger_time_ms=_first_of(
+            first_number(trigger, "NominalCardiacTriggerDelayTime"),
+            first_number(trigger, "TriggerTime"),
+        ),
+        acquired_s=_acquired(content, groups.top, first_day),
+        content_s=seconds_since(
+            first_day, groups.top.text("ContentDate"), groups.top.text("ContentTime")
+        ),
+        image_type=frame_type,
+        rescale_slope=slope,
+        rescale_intercept=intercept,
+        tiled=tiled_of((*own, groups.top), frame_type, manufacturer),
+    )
+
+
+def _frame_type(groups: Groups) -> tuple[str, ...]:
+    for source in groups.sources("MRImageFrameTypeSequence"):
+        if value := source.texts("FrameType") or source.texts("ImageType"):
+            return value
+    return groups.top.texts("ImageType")
+
+
+def _acquired(content: tuple[Elements, ...], top: Elements, first_day: date | None) -> float | None:
+    """Seconds of the frame's own date and time, else of the instance's."""
+    frame = date_time_since(first_day, first_text(content, "FrameAcquisitionDateTime"))
+    classic = (
+        seconds_since(first_day, source.text("AcquisitionDate"), source.text("AcquisitionTime"))
+        for source in content
+    )
+    return _first_of(frame, *classic, date_time_since(first_day, top.text("AcquisitionDateTime")))
+
+
+def scanning_sequence(groups: Groups) -> tuple[str, ...]:
+    """Return Scanning Sequence (0018,0020) as the classic object would say it."""
+    values = _PULSE_SEQUENCES.get(groups.top.text("EchoPulseSequence"), ())
+    if groups.top.text("EchoPlanarPulseSequence") == "YES":
+        values += ("EP",)
+    modifier = groups.macro("MRModifierSequence")
+    if modifier is not None and modifier.text("InversionRecovery") == "YES":
+        values += ("IR",)
+    return values or _unassigned_texts(groups, "ScanningSequence")
+
+
+def scan_options(groups: Groups) -> tuple[str, ...]:
+    """Scan Options (0018,0022): FS where fat is suppressed, and what a conversion kept."""
+    modifier = groups.macro("MRModifierSequence")
+    suppressed = "" if modifier is None else modifier.text("SpectrallySelectedSuppression")
+    return (("FS",) if "FAT" in suppressed else ()) + _unassigned_texts(groups, "ScanOptions")
+
+
+def _unassigned_texts(groups: Groups, keyword: str) -> tuple[str, ...]:
+    return next((v for source in groups.sources() if (v := source.texts(keyword))), ())
+
+
+def _first_integer(sources: tuple[Elements, ...], *keywords: str) -> int | None:
+    values = (source.integer(keyword) for keyword in keywords for source in sources)
+    return next((value for value in values if value is not None), None)
+
+
+def _first_of(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)

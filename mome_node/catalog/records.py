@@ -1,0 +1,146 @@
+"""What the catalogue takes and gives: frozen values, no rows of a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mome_node.catalog.states import StudyState, reopens_on_late_input
+
+
+class Receipt(StrEnum):
+    """What the arrival of an instance was."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"  # the same bytes again: one copy is kept
+    CHANGED = "changed"  # the same SOP Instance UID with other bytes: both are kept
+
+
+class DeliveryState(StrEnum):
+    """Where one result stands on its way to one destination."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A stored instance that is to be recorded. ``received_at`` is aware UTC."""
+
+    study_uid: str
+    series_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    key: str  # in the instance store
+    sha256: str
+    size: int  # bytes of the data set
+    calling_ae: str
+    received_at: datetime
+    patient_id: str = ""
+    issuer_of_patient_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRecord:
+    """An instance that the node has. ``superseded_at``: when other bytes came for its UID."""
+
+    study_uid: str
+    series_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    key: str
+    sha256: str
+    size: int
+    calling_ae: str
+    received_at: datetime
+    role_using: bool
+    superseded_at: datetime | None
+
+    @property
+    def is_current(self) -> bool:
+        """No other bytes have come for this SOP Instance UID since."""
+        return self.superseded_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """A study as the catalogue has it.
+
+    ``input_count`` counts the arrivals of instances that a role may use, ``assembled_inputs`` is
+    its value when the study last left receiving, ``instances`` counts the current instances.
+    ``inputs_digest`` is that of the last evaluated revision.
+    """
+
+    study_uid: str
+    patient_id: str
+    issuer_of_patient_id: str
+    state: StudyState
+    revision: int
+    first_received_at: datetime
+    last_received_at: datetime
+    last_input_at: datetime | None
+    input_count: int
+    assembled_at: datetime | None
+    assembled_inputs: int
+    inputs_digest: str
+    reason: str
+    instances: int
+
+    @property
+    def has_late_input(self) -> bool:
+        """Input has come since the study was assembled, and its state lets it reopen."""
+        return self.input_count > self.assembled_inputs and reopens_on_late_input(self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One line of a study's history. ``source`` is None for its first."""
+
+    study_uid: str
+    revision: int
+    source: StudyState | None
+    target: StudyState
+    cause: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """A result object that this node made. ``kind``: "sr", "seg", ...; ``key``: in the store."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    kind: str
+    key: str
+    sha256: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """A result object with the study and the revision that it belongs to."""
+
+    study_uid: str
+    revision: int
+    result: ResultRow
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """One result on its way to one destination."""
+
+    delivery_id: int
+    study_uid: str
+    revision: int
+    result: ResultRow
+    destination: str
+    state: DeliveryState
+    attempts: int
+    next_attempt_at: datetime | None
+    last_status: int | None
+    last_error: str
+    sent_at: datetime | None

@@ -1,0 +1,210 @@
+"""Results and the outbox: what this node made, and where each of it has to go."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Select, or_, select, update
+from sqlalchemy.orm import Session
+
+from mome_node.catalog import studies
+from mome_node.catalog.records import DeliveryRecord, DeliveryState, ResultRecord, ResultRow
+from mome_node.catalog.states import StudyState
+from mome_node.catalog.tables import DeliveryTable, ResultTable
+from mome_node.errors import CatalogError, TransitionRefusedError
+
+_RESULTS_ARE_OUT = (StudyState.DELIVERING, StudyState.DELIVERED)
+
+
+def add(
+    session: Session,
+    study_uid: str,
+    revision: int,
+    rows: Sequence[ResultRow],
+    destinations: Mapping[str, Collection[str]],
+    cause: str,
+    at: datetime,
+) -> None:
+    """Keep the results of a revision, put them in the outbox, and let the study deliver.
+
+    Nothing changes when the study delivers this revision already. CatalogError if a result is
+    there with other bytes, TransitionRefusedError if the study is at another revision or state.
+    """
+    study = studies.find(session, study_uid)
+    if study.revision != revision:
+        raise TransitionRefusedError(
+            f"results of revision {revision} came late: the study is at {study.revision}"
+        )
+    missing = [row for row in rows if not _is_known(session, row)]
+    if study.state in _RESULTS_ARE_OUT and not missing:
+        return
+    for row in missing:
+        session.add(_result(study_uid, revision, row))
+    session.flush()
+    for row in rows:
+        for destination, kinds in destinations.items():
+            if row.kind in kinds:
+                _put_in_outbox(session, row.sop_instance_uid, destination, at)
+    studies.transition(session, study_uid, StudyState.REPORTING, StudyState.DELIVERING, cause, at)
+
+
+def _is_known(session: Session, row: ResultRow) -> bool:
+    found = session.get(ResultTable, row.sop_instance_uid)
+    if found is not None and found.sha256 != row.sha256:
+        raise CatalogError(f"result {row.sop_instance_uid} is there already, with other bytes")
+    return found is not None
+
+
+def _result(study_uid: str, revision: int, row: ResultRow) -> ResultTable:
+    return ResultTable(
+        sop_instance_uid=row.sop_instance_uid,
+        sop_class_uid=row.sop_class_uid,
+        kind=row.kind,
+        study_uid=study_uid,
+        revision=revision,
+        key=row.key,
+        sha256=row.sha256,
+        created_at=row.created_at,
+    )
+
+
+def _put_in_outbox(session: Session, sop_instance_uid: str, destination: str, at: datetime) -> None:
+    found = session.scalar(
+        select(DeliveryTable).where(
+            DeliveryTable.sop_instance_uid == sop_instance_uid,
+            DeliveryTable.destination == destination,
+        )
+    )
+    if found is None:
+        session.add(
+            DeliveryTable(
+                sop_instance_uid=sop_instance_uid,
+                destination=destination,
+                state=DeliveryState.PENDING.value,
+                attempts=0,
+                next_attempt_at=at,
+                last_status=None,
+                last_error="",
+                sent_at=None,
+            )
+        )
+    elif found.state == DeliveryState.FAILED.value:
+        found.state = DeliveryState.PENDING.value
+        found.attempts = 0
+        found.next_attempt_at = at
+
+
+def resend(session: Session, study_uid: str, cause: str, at: datetime) -> int:
+    """Put all results of the study's current revision in the outbox again; how many deliveries.
+
+    TransitionRefusedError unless the study is delivering, delivered or failed; CatalogError if it
+    has no results.
+    """
+    study = studies.find(session, study_uid)
+    ours = select(ResultTable.sop_instance_uid).where(
+        ResultTable.study_uid == study_uid, ResultTable.revision == study.revision
+    )
+    deliveries = session.scalars(
+        update(DeliveryTable)
+        .where(DeliveryTable.sop_instance_uid.in_(ours))
+        .values(state=DeliveryState.PENDING.value, attempts=0, next_attempt_at=at)
+        .returning(DeliveryTable.id)
+    ).all()
+    if not deliveries:
+        raise CatalogError("there is nothing to send again: this revision has no deliveries")
+    if study.state is not StudyState.DELIVERING:
+        studies.transition(session, study_uid, study.state, StudyState.DELIVERING, cause, at)
+    return len(deliveries)
+
+
+def mark_delivery(
+    session: Session,
+    delivery_id: int,
+    state: DeliveryState,
+    at: datetime,
+    *,
+    next_attempt_at: datetime | None = None,
+    last_status: int | None = None,
+    last_error: str = "",
+) -> None:
+    """Write down how an attempt ended; CatalogError if there is no such delivery."""
+    row = session.get(DeliveryTable, delivery_id, with_for_update=True)
+    if row is None:
+        raise CatalogError(f"there is no delivery {delivery_id}")
+    row.state = state.value
+    row.attempts += 1
+    row.next_attempt_at = next_attempt_at if state is DeliveryState.PENDING else None
+    row.last_status = last_status
+    row.last_error = last_error
+    row.sent_at = at if state is DeliveryState.SENT else row.sent_at
+
+
+def of_study(session: Session, study_uid: str) -> tuple[ResultRecord, ...]:
+    """Return all results of a study, the oldest revision first."""
+    statement = (
+        select(ResultTable)
+        .where(ResultTable.study_uid == study_uid)
+        .order_by(ResultTable.revision, ResultTable.kind, ResultTable.sop_instance_uid)
+    )
+    return tuple(
+        ResultRecord(row.study_uid, row.revision, _value(row)) for row in session.scalars(statement)
+    )
+
+
+def due(session: Session, now: datetime, limit: int) -> tuple[DeliveryRecord, ...]:
+    """Return the deliveries to try now, those that wait longest first."""
+    statement = (
+        _deliveries()
+        .where(
+            DeliveryTable.state == DeliveryState.PENDING.value,
+            or_(DeliveryTable.next_attempt_at.is_(None), DeliveryTable.next_attempt_at <= now),
+        )
+        .order_by(DeliveryTable.next_attempt_at, DeliveryTable.id)
+        .limit(limit)
+    )
+    return _records(session, statement)
+
+
+def deliveries_of(session: Session, study_uid: str) -> tuple[DeliveryRecord, ...]:
+    """Return all deliveries of a study, the oldest first."""
+    statement = _deliveries().where(ResultTable.study_uid == study_uid).order_by(DeliveryTable.id)
+    return _records(session, statement)
+
+
+def _deliveries() -> Select[DeliveryTable, ResultTable]:
+    return select(DeliveryTable, ResultTable).join(
+        ResultTable, ResultTable.sop_instance_uid == DeliveryTable.sop_instance_uid
+    )
+
+
+def _records(
+    session: Session, statement: Select[DeliveryTable, ResultTable]
+) -> tuple[DeliveryRecord, ...]:
+    return tuple(
+        DeliveryRecord(
+            delivery_id=delivery.id,
+            study_uid=result.study_uid,
+            revision=result.revision,
+            result=_value(result),
+            destination=delivery.destination,
+            state=DeliveryState(delivery.state),
+            attempts=delivery.attempts,
+            next_attempt_at=delivery.next_attempt_at,
+            last_status=delivery.last_status,
+            last_error=delivery.last_error,
+            sent_at=delivery.sent_at,
+        )
+        for delivery, result in session.execute(statement)
+    )
+
+
+def _value(row: ResultTable) -> ResultRow:
+    return ResultRow(
+        sop_instance_uid=row.sop_instance_uid,
+        sop_class_uid=row.sop_class_uid,
+        kind=row.kind,
+        key=row.key,
+        sha256=row.sha256,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,225 @@
+"""Studies: the only place that writes their rows, the state column above all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from mome_node.catalog.records import Arrival, EventRecord, StudyRecord
+from mome_node.catalog.states import (
+    INITIAL_STATE,
+    INTERRUPTIBLE,
+    StudyState,
+    find_transition,
+    reopens_on_late_input,
+)
+from mome_node.catalog.tables import EventTable, InstanceTable, StudyTable
+from mome_node.errors import TransitionRefusedError, UnknownStudyError
+
+
+def note_arrival(session: Session, arrival: Arrival) -> None:
+    """Note that something of the study came; make its row if it is the first."""
+    row = session.get(StudyTable, arrival.study_uid, with_for_update=True)
+    if row is not None:
+        row.last_received_at = max(row.last_received_at, arrival.received_at)
+        return
+    session.add(
+        StudyTable(
+            study_uid=arrival.study_uid,
+            patient_id=arrival.patient_id,
+            issuer_of_patient_id=arrival.issuer_of_patient_id,
+            state=INITIAL_STATE.value,
+            revision=1,
+            first_received_at=arrival.received_at,
+            last_received_at=arrival.received_at,
+            last_input_at=None,
+            input_count=0,
+            assembled_at=None,
+            assembled_inputs=0,
+            inputs_digest="",
+            reason="",
+        )
+    )
+    session.flush()
+    cause = f"first instance, from {arrival.calling_ae}"
+    _append_event(session, arrival.study_uid, 1, None, INITIAL_STATE, cause, arrival.received_at)
+
+
+def note_input(session: Session, study_uid: str, at: datetime) -> None:
+    """Count an arrival that a role may use: it restarts the quiet time, or reopens the study."""
+    row = session.get_one(StudyTable, study_uid)
+    row.input_count += 1
+    row.last_input_at = at if row.last_input_at is None else max(row.last_input_at, at)
+
+
+def transition(
+    session: Session,
+    study_uid: str,
+    source: StudyState,
+    target: StudyState,
+    cause: str,
+    at: datetime,
+    *,
+    reason: str = "",
+    inputs_digest: str | None = None,
+    inputs_seen: int | None = None,
+) -> None:
+    """Take one step, if the table allows it and the study is where the step begins.
+
+    ``inputs_seen`` is the ``input_count`` that the decision was made on; if more came since, the
+    step is refused. TransitionRefusedError, UnknownStudyError.
+    """
+    step = find_transition(source, target)
+    values: dict[str, Any] = {"state": target.value, "reason": reason}
+    if step.opens_revision:
+        values["revision"] = StudyTable.revision + 1
+    if source is StudyState.RECEIVING:
+        values |= {"assembled_at": at, "assembled_inputs": StudyTable.input_count}
+    if inputs_digest is not None:
+        values["inputs_digest"] = inputs_digest
+    conditions = [StudyTable.study_uid == study_uid, StudyTable.state == source.value]
+    if inputs_seen is not None:
+        conditions.append(StudyTable.input_count == inputs_seen)
+    result = session.execute(
+        update(StudyTable).where(*conditions).values(values).returning(StudyTable.revision)
+    )
+    revision = result.scalar_one_or_none()
+    if revision is None:
+        raise _refusal(session, study_uid, source, target)
+    _append_event(session, study_uid, revision, source, target, cause, at)
+
+
+def _refusal(
+    session: Session, study_uid: str, source: StudyState, target: StudyState
+) -> TransitionRefusedError:
+    found = find(session, study_uid).state
+    if found is source:
+        return TransitionRefusedError(f"input has come since the step to {target} was decided")
+    return TransitionRefusedError(f"the study is {found}, not {source}: it does not go to {target}")
+
+
+def _append_event(
+    session: Session,
+    study_uid: str,
+    revision: int,
+    source: StudyState | None,
+    target: StudyState,
+    cause: str,
+    at: datetime,
+) -> None:
+    session.add(
+        EventTable(
+            study_uid=study_uid,
+            revision=revision,
+            source=source.value if source else None,
+            target=target.value,
+            cause=cause,
+            at=at,
+        )
+    )
+
+
+def recover_interrupted(session: Session, cause: str, at: datetime) -> tuple[str, ...]:
+    """Return what a crash interrupted to the queue; the UIDs of those studies."""
+    states = [state.value for state in INTERRUPTIBLE]
+    rows = session.execute(
+        select(StudyTable.study_uid, StudyTable.state).where(StudyTable.state.in_(states))
+    ).all()
+    for study_uid, state in rows:
+        transition(session, study_uid, StudyState(state), StudyState.QUEUED, cause, at)
+    return tuple(study_uid for study_uid, _ in rows)
+
+
+def find(session: Session, study_uid: str) -> StudyRecord:
+    """Return one study, or raise UnknownStudyError."""
+    for record in _records(session, StudyTable.study_uid == study_uid):
+        return record
+    raise UnknownStudyError(f"the catalogue holds no study {study_uid}")
+
+
+def all_studies(session: Session) -> tuple[StudyRecord, ...]:
+    """Return every study, the oldest first."""
+    return tuple(_records(session))
+
+
+def in_state(session: Session, state: StudyState) -> tuple[StudyRecord, ...]:
+    """Return the studies in ``state``, the oldest first."""
+    return tuple(_records(session, StudyTable.state == state.value))
+
+
+def awaiting_assembly(session: Session) -> tuple[StudyRecord, ...]:
+    """Return the studies that receive and hold something that a role may use."""
+    return tuple(
+        _records(
+            session,
+            StudyTable.state == StudyState.RECEIVING.value,
+            StudyTable.last_input_at.is_not(None),
+        )
+    )
+
+
+def with_late_input(session: Session) -> tuple[StudyRecord, ...]:
+    """Return the studies that have to reopen: input came after they were assembled."""
+    states = [state.value for state in StudyState if reopens_on_late_input(state)]
+    return tuple(
+        _records(
+            session,
+            StudyTable.state.in_(states),
+            StudyTable.input_count > StudyTable.assembled_inputs,
+        )
+    )
+
+
+def events_of(session: Session, study_uid: str) -> tuple[EventRecord, ...]:
+    """Return the study's history, the oldest event first."""
+    rows = session.scalars(
+        select(EventTable).where(EventTable.study_uid == study_uid).order_by(EventTable.id)
+    )
+    return tuple(
+        EventRecord(
+            study_uid=row.study_uid,
+            revision=row.revision,
+            source=StudyState(row.source) if row.source else None,
+            target=StudyState(row.target),
+            cause=row.cause,
+            at=row.at,
+        )
+        for row in rows
+    )
+
+
+def _records(session: Session, *conditions: ColumnElement[bool]) -> Iterable[StudyRecord]:
+    instances = (
+        select(func.count())
+        .where(
+            InstanceTable.study_uid == StudyTable.study_uid,
+            InstanceTable.superseded_at.is_(None),
+        )
+        .scalar_subquery()
+    )
+    statement = (
+        select(StudyTable, instances)
+        .where(*conditions)
+        .order_by(StudyTable.first_received_at, StudyTable.study_uid)
+    )
+    for row, count in session.execute(statement):
+        yield StudyRecord(
+            study_uid=row.study_uid,
+            patient_id=row.patient_id,
+            issuer_of_patient_id=row.issuer_of_patient_id,
+            state=StudyState(row.state),
+            revision=row.revision,
+            first_received_at=row.first_received_at,
+            last_received_at=row.last_received_at,
+            last_input_at=row.last_input_at,
+            input_count=row.input_count,
+            assembled_at=row.assembled_at,
+            assembled_inputs=row.assembled_inputs,
+            inputs_digest=row.inputs_digest,
+            reason=row.reason,
+            instances=count,
+        )

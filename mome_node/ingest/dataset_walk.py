@@ -1,0 +1,237 @@
+"""The structure of an encoded data set up to its pixel data, checked element by element.
+
+Libraries read what they can and keep silent about the rest: a data set cut in the middle of its
+header is "read" without an error, an unterminated one comes back empty. At the door nothing may
+pass that a later stage would read differently, so the encoding (PS3.5 section 7) is walked here:
+no value is decoded or kept but those that say where the instance belongs, in one pass, with
+memory that does not grow with the data set.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+from pydicom.datadict import dictionary_VR
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+
+from mome_node.errors import HeaderError
+
+UNDEFINED: Final = 0xFFFFFFFF
+PIXEL_DATA_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_FIRST_PIXEL_TAG: Final = min(PIXEL_DATA_TAGS)
+_ITEM: Final = 0xFFFEE000
+_ITEM_END: Final = 0xFFFEE00D
+_SEQUENCE_END: Final = 0xFFFEE0DD
+_FOREIGN_GROUPS: Final = frozenset({0x0000, 0x0002, 0x0004, 0x0006})  # PS3.5 7.1
+_LONG_VRS: Final = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32)
+_MAX_VALUE: Final = 1024  # bytes of a value that is kept
+_SKIP_CHUNK: Final = 1 << 16
+
+
+class HeaderLimitError(HeaderError):
+    """The header is deeper or longer than allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalkLimits:
+    """How deep sequences may nest, and how many elements and items there may be."""
+
+    max_depth: int = 32
+    max_elements: int = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How elements are encoded (PS3.5 A.1 to A.5)."""
+
+    is_implicit_vr: bool
+    is_little_endian: bool
+
+
+@dataclass(slots=True)
+class _Level:
+    """What surrounds the next element; ``end`` is None where a delimiter ends it."""
+
+    kind: str  # "data set", "sequence" or "fragments"
+    end: int | None
+
+
+def walk_header(
+    stream: BinaryIO,
+    size: int | None,
+    encoding: Encoding,
+    wanted: frozenset[int],
+    limits: WalkLimits | None = None,
+) -> dict[int, bytes]:
+    """Walk ``stream`` up to its pixel data or its end; the raw values of the ``wanted`` tags.
+
+    ``size``: bytes of the data set if known; ``stream`` can then seek. Only elements of the
+    data set itself are returned, not those in sequences. HeaderError where the structure is
+    broken, HeaderLimitError where it exceeds ``limits``.
+    """
+    walk = _Walk(stream, size, encoding, wanted, limits or WalkLimits())
+    walk.run()
+    return walk.found
+
+
+class _Walk:
+    """One pass over one data set."""
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        size: int | None,
+        encoding: Encoding,
+        wanted: frozenset[int],
+        limits: WalkLimits,
+    ) -> None:
+        self.found: dict[int, bytes] = {}
+        self._stream = stream
+        self._size = size
+        self._implicit = encoding.is_implicit_vr
+        order = "<" if encoding.is_little_endian else ">"
+        self._tag_length = struct.Struct(f"{order}HHL")
+        self._tag_vr_length = struct.Struct(f"{order}HH2sH")
+        self._length = struct.Struct(f"{order}L")
+        self._wanted = wanted
+        self._limits = limits
+        self._position = 0
+        self._count = 0
+        self._depth = 0
+        self._levels = [_Level("data set", size)]
+
+    def run(self) -> None:
+        while self._levels:
+            level = self._levels[-1]
+            if level.end is not None and self._position >= level.end:
+                if self._position > level.end:
+                    raise HeaderError("an element reaches beyond the sequence or item it is in")
+                self._leave()
+                continue
+            if level.kind == "data set":
+                if self._at_pixel_data_or_end(level):
+                    return
+            else:
+                self._item(level)
+
+    def _at_pixel_data_or_end(self, level: _Level) -> bool:
+        """Take one element of a data set; tell whether the walk is over."""
+        is_root = len(self._levels) == 1
+        head = self._stream.read(8)
+        self._position += len(head)
+        if len(head) < 8:
+            if is_root and not any(head):  # the end, or a padding of zeros
+                return True
+            raise HeaderError("the data set ends in the middle of an element")
+        group, element, length = self._tag_length.unpack(head)
+        tag = group << 16 | element
+        if tag == _ITEM_END and level.end is None and not is_root:
+            self._leave()
+            return False
+        if group == 0xFFFE:
+            raise HeaderError("an item or delimiter stands where an element should")
+        if is_root and tag >= _FIRST_PIXEL_TAG and tag in PIXEL_DATA_TAGS:
+            return True
+        if is_root and group in _FOREIGN_GROUPS:
+            raise HeaderError(f"group {group:04X} is not allowed in a data set")
+        vr, length = self._vr_and_length(head, length)
+        self._count_one()
+        self._value(tag, vr, length, is_root=is_root)
+        return False
+
+    def _vr_and_length(self, head: bytes, length: int) -> tuple[bytes | None, int]:
+        if self._implicit:
+            return None, length
+        vr = head[4:6]
+        if not b"AA" <= vr <= b"ZZ":
+            return None, length  # some writers change to implicit VR; readers follow them
+        if vr in _LONG_VRS:
+            return vr, int(self._length.unpack(self._take(4))[0])
+        return vr, int(self._tag_vr_length.unpack(head)[3])
+
+    def _value(self, tag: int, vr: bytes | None, length: int, *, is_root: bool) -> None:
+        if length == UNDEFINED:
+            may_be_sequence = vr in (b"SQ", b"UN") or (
+                vr is None and _dictionary_vr(tag) in (b"SQ", None)
+            )
+            self._enter("sequence" if may_be_sequence else "fragments", None)
+        elif vr == b"SQ" or (vr is None and _dictionary_vr(tag) == b"SQ"):
+            self._check_room(length)
+            self._enter("sequence", self._position + length)
+        elif is_root and tag in self._wanted:
+            self._keep(tag, vr, length)
+        else:
+            self._skip(length)
+
+    def _keep(self, tag: int, vr: bytes | None, length: int) -> None:
+        name = f"element ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+        if tag in self.found:
+            raise HeaderError(f"{name} stands twice")
+        if vr not in (None, b"UN", _dictionary_vr(tag)):
+            raise HeaderError(f"{name} has another VR than the standard's")
+        if length > _MAX_VALUE:
+            raise HeaderError(f"{name} has {length} bytes")
+        self._check_room(length)
+        self.found[tag] = self._take(length)
+
+    def _item(self, level: _Level) -> None:
+        group, element, length = self._tag_length.unpack(self._take(8))
+        tag = group << 16 | element
+        self._count_one()
+        if tag == _SEQUENCE_END and level.end is None:
+            self._leave()
+        elif tag != _ITEM:
+            raise HeaderError("something else than an item stands in a sequence")
+        elif level.kind == "fragments":
+            self._skip(length)
+        elif length == UNDEFINED:
+            self._levels.append(_Level("data set", None))
+        else:
+            self._check_room(length)
+            self._levels.append(_Level("data set", self._position + length))
+
+    def _enter(self, kind: str, end: int | None) -> None:
+        self._depth += 1
+        if self._depth > self._limits.max_depth:
+            raise HeaderLimitError(f"sequences nest deeper than {self._limits.max_depth}")
+        self._levels.append(_Level(kind, end))
+
+    def _leave(self) -> None:
+        if self._levels.pop().kind != "data set":
+            self._depth -= 1
+
+    def _count_one(self) -> None:
+        self._count += 1
+        if self._count > self._limits.max_elements:
+            raise HeaderLimitError(f"more than {self._limits.max_elements} elements and items")
+
+    def _check_room(self, length: int) -> None:
+        end = next((level.end for level in reversed(self._levels) if level.end is not None), None)
+        if end is not None and self._position + length > end:
+            raise HeaderError("an element is longer than what holds it")
+
+    def _take(self, count: int) -> bytes:
+        data = self._stream.read(count)
+        self._position += len(data)
+        if len(data) < count:
+            raise HeaderError("the data set ends in the middle of an element")
+        return data
+
+    def _skip(self, length: int) -> None:
+        self._check_room(length)
+        if self._size is not None:
+            self._stream.seek(length, 1)
+            self._position += length
+            return
+        while length > 0:
+            length -= len(self._take(min(length, _SKIP_CHUNK)))
+
+
+def _dictionary_vr(tag: int) -> bytes | None:
+    """Return the VR of a standard element, None if the dictionary does not know the tag."""
+    try:
+        return dictionary_VR(tag).encode()
+    except KeyError:
+        return None

@@ -1,0 +1,146 @@
+"""Data sets of C-STORE requests, written to the store while they arrive.
+
+pynetdicom gathers a request's data set in memory, or in a temporary file that outlives an abort.
+Its DIMSE service provider is replaced here, for the associations that we accept, by one that
+hands the bytes to the receipt as they come, so that memory stays flat and nothing is left over.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Final
+
+from pydicom.uid import UID
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.pdu_primitives import P_DATA
+
+from mome_node.ingest.arriving import ArrivingInstance
+from mome_node.ingest.outcome import Outcome, Status
+from mome_node.ingest.receipt import Reception
+from mome_node.storage.store import InstanceIdentity
+
+_MAX_COMMAND_BYTES: Final = 1 << 16
+_MAX_WAITING_REQUESTS: Final = 8  # no asynchronous operations are negotiated: one would do
+_STAND_IN_UID: Final = UID("2.25.0")
+_INVALID_PDU: Final = "Evt19"  # PS3.8 9.2.1: ends in an A-ABORT
+
+
+@dataclass(slots=True)
+class AssociationTally:
+    """What one association brought, for the log."""
+
+    stored: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    bytes: int = 0
+    ended_by: str = ""
+    statuses: set[str] = field(default_factory=set)
+
+    def count(self, outcome: Outcome) -> None:
+        """Count one answer."""
+        if outcome.status is not Status.SUCCESS:
+            self.refused += 1
+            self.statuses.add(f"{outcome.status:04X}")
+        elif outcome.receipt == "duplicate":
+            self.duplicates += 1
+        else:
+            self.stored += 1
+            self.bytes += outcome.size
+
+
+class ArrivingDataset(BytesIO):
+    """Stands where pynetdicom keeps a message's data set, and passes a C-STORE's bytes on."""
+
+    def __init__(self, provider: StreamingProvider, message: DIMSEMessage) -> None:
+        super().__init__()
+        self._provider = provider
+        self._message = message
+        self.arriving: ArrivingInstance | None = None
+
+    def write(self, data: bytes) -> int:  # type: ignore[override] # pynetdicom passes bytes
+        """Take bytes of the data set; other messages' data sets are none of our services'."""
+        if isinstance(self._message, C_STORE_RQ):
+            self.opened().write(data)
+        return len(data)
+
+    def opened(self) -> ArrivingInstance:
+        """Return the instance, opened at its first byte, or at the end if there are none."""
+        if self.arriving is None:
+            self.arriving = self._provider.open_instance(self._message)
+        return self.arriving
+
+
+class StreamingProvider(DIMSEServiceProvider):
+    """The DIMSE service provider of an association that we accept (PS3.7)."""
+
+    def __init__(self, association: Association, reception: Reception) -> None:
+        super().__init__(association)
+        self.tally = AssociationTally()
+        self._reception = reception
+        self._unanswered: set[ArrivingInstance] = set()
+        self._is_closed = False
+        self._lock = threading.Lock()
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Take one P-DATA indication, in the thread that reads the connection."""
+        if self.message is None:
+            self.message = DIMSEMessage()
+            self.message.data_set = ArrivingDataset(self, self.message)
+        commands = self.message.encoded_command_set
+        if commands.tell() > _MAX_COMMAND_BYTES or self.msg_queue.qsize() > _MAX_WAITING_REQUESTS:
+            self.dul.event_queue.put(_INVALID_PDU)
+            return
+        super().receive_primitive(primitive)
+
+    def open_instance(self, message: DIMSEMessage) -> ArrivingInstance:
+        """Begin the receipt of the instance that a C-STORE request announces."""
+        command = message.command_set
+        # A request whose UIDs the library refuses ends the association without an answer. It has
+        # to fail alone: the receipt sees what was sent, the library a stand-in.
+        context = self.assoc._accepted_cx.get(message.context_id or 0)
+        identity = InstanceIdentity(
+            sop_class_uid=str(command.get("AffectedSOPClassUID") or ""),
+            sop_instance_uid=str(command.get("AffectedSOPInstanceUID") or ""),
+            transfer_syntax_uid=str(context.transfer_syntax[0]) if context else "",
+        )
+        arriving = self._reception.begin(identity)
+        with self._lock:
+            if self._is_closed:
+                arriving.discard()
+            else:
+                self._unanswered.add(arriving)
+        return arriving
+
+    def claim(self, dataset: ArrivingDataset) -> ArrivingInstance:
+        """Hand a complete instance over to the thread that answers the request."""
+        arriving = dataset.opened()
+        with self._lock:
+            self._unanswered.discard(arriving)
+        return arriving
+
+    def discard_unanswered(self) -> None:
+        """Forget what was on its way when the connection ended."""
+        with self._lock:
+            self._is_closed = True
+            for arriving in self._unanswered:
+                arriving.discard()
+            self._unanswered.clear()
+
+
+def replace_unusable_uids(message: DIMSEMessage) -> None:
+    """Let a C-STORE request with an empty or over-long UID through to its own refusal.
+
+    The library would end the association, or answer nothing at all. What was sent is already
+    with the receipt, which refuses it.
+    """
+    if not isinstance(message, C_STORE_RQ) or not isinstance(message.data_set, ArrivingDataset):
+        return
+    message.data_set.opened()
+    for keyword in ("AffectedSOPClassUID", "AffectedSOPInstanceUID"):
+        value = message.command_set.get(keyword)
+        if not isinstance(value, str) or not 0 < len(value) <= 64:
+            setattr(message.command_set, keyword, _STAND_IN_UID)

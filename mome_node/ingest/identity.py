@@ -1,0 +1,96 @@
+"""What an encoded data set says of where it belongs, or why it cannot be taken."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final
+
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.uid import UID
+
+from mome_node.dicom.uids import is_valid_uid
+from mome_node.errors import HeaderError
+from mome_node.ingest.dataset_walk import Encoding, WalkLimits, walk_header
+from mome_node.ingest.inflate import InflatingReader
+
+_CHARACTER_SET: Final = 0x00080005
+_SOP_CLASS: Final = 0x00080016
+_SOP_INSTANCE: Final = 0x00080018
+_PATIENT_ID: Final = 0x00100020
+_ISSUER: Final = 0x00100021
+_STUDY: Final = 0x0020000D
+_SERIES: Final = 0x0020000E
+_WANTED: Final = frozenset(
+    {_CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT_ID, _ISSUER, _STUDY, _SERIES}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderLimits:
+    """How much a header may ask of us."""
+
+    walk: WalkLimits = field(default_factory=WalkLimits)
+    max_inflated_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetIdentity:
+    """The identifying elements of a data set; the UIDs are valid."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_uid: str
+    series_uid: str
+    patient_id: str
+    issuer_of_patient_id: str
+
+
+def read_identity(
+    dataset: BinaryIO, size: int, transfer_syntax_uid: str, limits: HeaderLimits
+) -> DatasetIdentity:
+    """Read the identity from an encoded data set of ``size`` bytes.
+
+    HeaderError if the data set is broken before its pixel data, or lacks a valid UID.
+    """
+    syntax = UID(transfer_syntax_uid)
+    encoding = Encoding(syntax.is_implicit_VR, syntax.is_little_endian)
+    if syntax.is_deflated:
+        with InflatingReader(dataset, limits.max_inflated_bytes) as inflating:
+            stream = io.BufferedReader(inflating)
+            values = walk_header(stream, None, encoding, _WANTED, limits.walk)
+            inflating.drain()
+    else:
+        values = walk_header(dataset, size, encoding, _WANTED, limits.walk)
+    return DatasetIdentity(
+        sop_class_uid=_uid(values, _SOP_CLASS, "SOP Class UID"),
+        sop_instance_uid=_uid(values, _SOP_INSTANCE, "SOP Instance UID"),
+        study_uid=_uid(values, _STUDY, "Study Instance UID"),
+        series_uid=_uid(values, _SERIES, "Series Instance UID"),
+        patient_id=_text(values, _PATIENT_ID),
+        issuer_of_patient_id=_text(values, _ISSUER),
+    )
+
+
+def _uid(values: dict[int, bytes], tag: int, name: str) -> str:
+    if tag not in values:
+        raise HeaderError(f"there is no {name} before the pixel data")
+    text = values[tag].rstrip(b"\0 ").decode("ascii", "replace")
+    if not is_valid_uid(text):
+        raise HeaderError(f"the {name} is not valid (PS3.5 9.1)")
+    return text
+
+
+def _text(values: dict[int, bytes], tag: int) -> str:
+    """Decode an LO value as Specific Character Set says, as far as that goes."""
+    value = values.get(tag, b"")
+    declared = values.get(_CHARACTER_SET, b"").decode("ascii", "replace").rstrip("\0 ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of unknown character sets: the bytes are kept anyway
+        try:
+            encodings = convert_encodings(declared.split("\\"))
+            text = decode_bytes(value, encodings, set())
+        except (LookupError, ValueError):
+            text = value.decode("latin-1")
+    return "".join(c for c in text.strip("\0 ") if c.isprintable())

@@ -1,0 +1,1 @@
+"""Where instances lie: durable put, get and delete in a local directory."""

@@ -1,0 +1,1 @@
+"""Series roles, DCE phases and the complete study. Pure functions over header facts; no I/O."""

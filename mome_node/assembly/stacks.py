@@ -1,0 +1,202 @@
+"""One series parted into volumes: by geometry, b-value, direction and moment in time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mome_node.assembly.evidence import NO_DIFFUSION_B
+from mome_node.assembly.plan import Role
+from mome_node.assembly.planes import (
+    Plane,
+    cluster_numbers,
+    image_type_values,
+    normal_of,
+    offsets_of,
+    orientation_numbers,
+)
+from mome_node.assembly.repeats import part_in_time
+from mome_node.assembly.roles import ClassifiedSeries
+from mome_node.dicom.stacking import MIN_SLICES, check_planes
+from mome_node.errors import VolumeError
+
+SAME_SPACING_MM = 0.005
+"""Pixel spacings nearer than this are one: vendors write between four and sixteen digits."""
+
+SAME_B_SHARE = 0.025
+"""b-values nearer than this share are one nominal value with the imaging gradients counted in."""
+
+NO_VOLUME_ROLES = frozenset({Role.LOCALIZER, Role.DERIVED, Role.SUBTRACTION})
+"""Roles whose series nobody expects to be volumes; their geometry is no problem."""
+
+TRACE_TYPES = frozenset({"TRACEW", "TRACE"})
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneStack:
+    """The planes of one volume in slice order, with what places it among other volumes.
+
+    ``offsets`` are the distances in mm of the slices along ``normal``. ``isotropic`` is True for a
+    trace, False for one diffusion direction, None where nothing says. ``problems`` in words.
+    """
+
+    planes: tuple[Plane, ...]
+    offsets: tuple[float, ...]
+    normal: tuple[float, float, float]
+    b_value: float | None = None
+    isotropic: bool | None = None
+    repeat: int = 0  # its place among the repeats of its positions where only that is known
+    ordered_by_instance: bool = False
+    problems: tuple[str, ...] = ()
+
+    @property
+    def series_uid(self) -> str:
+        """Series Instance UID."""
+        return self.planes[0].instance.series_uid
+
+    def earliest(self, value: Callable[[Plane], float | None]) -> float | None:
+        """The lowest value over the planes, None unless every plane has one."""
+        values = [value(p) for p in self.planes]
+        known = [v for v in values if v is not None]
+        return min(known) if len(known) == len(values) else None
+
+    @property
+    def acquired_s(self) -> float | None:
+        """Start of the acquisition, seconds since midnight of the study's first day."""
+        return self.earliest(lambda p: p.frame.acquired_s)
+
+    @property
+    def extent_mm(self) -> tuple[float, float, float]:
+        """Size in the patient along left-right, front-back and head-feet."""
+        plane = self.planes[0]
+        rows, columns = plane.instance.rows, plane.instance.columns
+        down, across = plane.frame.pixel_spacing or (0.0, 0.0)
+        orientation = plane.frame.image_orientation or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+        depth = abs(self.offsets[-1] - self.offsets[0]) if self.offsets else 0.0
+        size = (
+            np.abs(orientation[:3]) * columns * across
+            + np.abs(orientation[3:]) * rows * down
+            + np.abs(self.normal) * depth
+        )
+        return float(size[0]), float(size[1]), float(size[2])
+
+    @property
+    def plane_name(self) -> str:
+        """Axial, sagittal or coronal: the patient axis nearest to the normal."""
+        return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(self.normal)))]
+
+
+def stacks_of(series: ClassifiedSeries) -> tuple[tuple[PlaneStack, ...], tuple[str, ...]]:
+    """The volumes of a series' own parts, and what is wrong with the series as a whole."""
+    stacks: list[PlaneStack] = []
+    for part in series.kept:
+        for group in _same_geometry([p for p in part.planes if p.placed and not p.frame.tiled]):
+            stacks += _volumes(group, is_diffusion=series.role is Role.DWI)
+    ordered = tuple(sorted(stacks, key=lambda s: s.planes[0].sort_key))
+    return ordered, tuple(dict.fromkeys(_series_problems(series, ordered)))
+
+
+def _series_problems(series: ClassifiedSeries, stacks: Sequence[PlaneStack]) -> Iterator[str]:
+    if series.role in NO_VOLUME_ROLES:
+        return
+    planes = [p for part in series.kept for p in part.planes]
+    unplaced = sum(not p.placed for p in planes)
+    if unplaced:
+        yield f"{unplaced} images have no position, orientation or pixel spacing"
+    if any(p.frame.tiled for p in planes):
+        yield "tiled: several slices lie side by side in one image"
+    orientations = len(set(orientation_numbers([p for p in planes if p.placed])))
+    if orientations > 1:
+        yield f"images are not parallel: {orientations} orientations in one series"
+    for stack in stacks:
+        if series.role is not Role.OTHER or len(stack.planes) >= MIN_SLICES:
+            yield from stack.problems
+
+
+def _same_geometry(planes: Sequence[Plane]) -> list[list[Plane]]:
+    """Planes of one orientation, pixel spacing, matrix and frame of reference."""
+    spacings = sorted({v for p in planes for v in p.frame.pixel_spacing or ()})
+    number = dict(zip(spacings, cluster_numbers(spacings, SAME_SPACING_MM), strict=True))
+    groups: dict[tuple[object, ...], list[Plane]] = defaultdict(list)
+    for plane, orientation in zip(planes, orientation_numbers(planes), strict=True):
+        i = plane.instance
+        spacing = tuple(number[v] for v in plane.frame.pixel_spacing or ())
+        key = (orientation, spacing, i.rows, i.columns, i.frame_of_reference_uid)
+        groups[key].append(plane)
+    return [groups[key] for key in sorted(groups, key=str)]
+
+
+def _volumes(planes: list[Plane], *, is_diffusion: bool) -> list[PlaneStack]:
+    if not is_diffusion:
+        return [_stack(*v) for v in part_in_time(planes)]
+    stacks = []
+    for b_value, of_b in _by_b_value(planes):
+        for isotropic, of_direction in _by_direction(of_b):
+            for volume in part_in_time(of_direction):
+                stack = _stack(*volume)
+                stacks.append(replace(stack, b_value=b_value, isotropic=isotropic))
+    return stacks
+
+
+def _by_b_value(planes: Iterable[Plane]) -> list[tuple[float | None, list[Plane]]]:
+    """Planes by nominal b-value. An unknown b-value is a group of its own, never b 0."""
+    known = sorted({p.frame.b_value for p in planes if p.frame.b_value is not None})
+    nominal: dict[float | None, float | None] = {None: None}
+    for value in known:
+        near = next((n for n in nominal.values() if n is not None and _same_b(n, value)), value)
+        nominal[value] = near
+    groups: dict[float | None, list[Plane]] = defaultdict(list)
+    for plane in planes:
+        groups[nominal[plane.frame.b_value]].append(plane)
+    return sorted(groups.items(), key=lambda g: -1.0 if g[0] is None else g[0])
+
+
+def _same_b(one: float, other: float) -> bool:
+    both_none = max(one, other) <= NO_DIFFUSION_B
+    return both_none or abs(one - other) <= SAME_B_SHARE * max(one, other)
+
+
+def _by_direction(planes: Iterable[Plane]) -> list[tuple[bool | None, list[Plane]]]:
+    groups: dict[bool | None, list[Plane]] = defaultdict(list)
+    for plane in planes:
+        groups[_isotropic(plane)].append(plane)
+    return sorted(groups.items(), key=lambda g: str(g[0]))
+
+
+def _isotropic(plane: Plane) -> bool | None:
+    directed = (plane.frame.diffusion_directionality or "").upper()
+    named = plane.instance.sequence_name.casefold()
+    if directed == "ISOTROPIC" or image_type_values(plane.image_type) & TRACE_TYPES:
+        return True
+    if directed in ("DIRECTIONAL", "BMATRIX") or "#" in named:
+        return False
+    return None
+
+
+def _stack(planes: Sequence[Plane], repeat: int, by_number: bool) -> PlaneStack:
+    """Put planes in slice order and tell what keeps them from being one regular volume."""
+    offsets = offsets_of(planes)
+    order = sorted(range(len(planes)), key=lambda n: (offsets[n], planes[n].sort_key))
+    heights = tuple(offsets[n] for n in order)
+    normal = normal_of(planes[0].frame.image_orientation or (1, 0, 0, 0, 1, 0))
+    x, y, z = (float(v) for v in normal)
+    return PlaneStack(
+        planes=tuple(planes[n] for n in order),
+        offsets=heights,
+        normal=(x, y, z),
+        repeat=repeat,
+        ordered_by_instance=by_number,
+        problems=_problems(planes),
+    )
+
+
+def _problems(planes: Sequence[Plane]) -> tuple[str, ...]:
+    keyed = [(p.ref, p.frame, p.instance.rows, p.instance.columns) for p in planes]
+    try:
+        check_planes(keyed)
+    except VolumeError as error:
+        return (str(error),)
+    return ()

@@ -1,0 +1,110 @@
+"""What may forbid the evaluation of a study as a whole: identity, age, body part, purpose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+
+from mome_node.assembly.evidence import plain
+from mome_node.assembly.role_rules import BIOPSY_WORDS, BREAST_WORDS, OTHER_BODY_WORDS
+from mome_node.assembly.rules import AssemblyRules
+from mome_node.dicom.header import InstanceFacts
+
+NAMED_AT_MOST = 5
+"""UIDs that a reason spells out before it only counts."""
+
+
+def identity_contradictions(instances: Sequence[InstanceFacts]) -> tuple[str, ...]:
+    """Ways in which one Study Instance UID holds more than one patient. Empty values are silent.
+
+    The reasons name elements, never their values.
+    """
+    identities = {
+        "Patient ID": {i.patient_id.strip() for i in instances},
+        "Issuer of Patient ID": {i.issuer_of_patient_id.strip() for i in instances},
+        "Patient's Birth Date": {i.patient_birth_date.strip() for i in instances},
+        "Patient's Name": {_same_name(i.patient_name) for i in instances},
+    }
+    return tuple(
+        f"two patients under one Study Instance UID: {len(values - {''})} values of {name}"
+        for name, values in identities.items()
+        if len(values - {""}) > 1
+    )
+
+
+def _same_name(name: str) -> str:
+    """A name without the differences that systems make in spelling out the same one."""
+    alphabetic = name.split("=")[0]
+    return " ".join(re.split(r"[\^\s,.]+", alphabetic.casefold())).strip()
+
+
+def unreadable_reason(unreadable: Sequence[str]) -> str:
+    """The reason for unreadable instances, by SOP Instance UID."""
+    named = ", ".join(sorted(unreadable)[:NAMED_AT_MOST])
+    more = len(unreadable) - NAMED_AT_MOST
+    rest = f" and {more} more" if more > 0 else ""
+    return f"{len(unreadable)} unreadable instances: {named}{rest}"
+
+
+def age_problem(
+    instances: Sequence[InstanceFacts], rules: AssemblyRules, now: datetime
+) -> tuple[str | None, str | None]:
+    """Why the study is too old, and what is to be warned of about its date."""
+    days = {d for i in instances if (d := _day(i.study_date)) is not None}
+    if not days:
+        return None, "the study has no readable Study Date: its age is unknown"
+    age = (now.date() - max(days)).days
+    if age > rules.max_study_age_days:
+        allowed = f"those older than {rules.max_study_age_days} days are kept and not evaluated"
+        return f"the study is {age} days old; {allowed}", None
+    return None, "the Study Date lies in the future" if age < -1 else None
+
+
+def _day(text: str) -> date | None:
+    digits = text.strip().replace(".", "").replace("-", "")
+    if not re.fullmatch(r"\d{8}", digits):
+        return None
+    try:
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+    except ValueError:
+        return None
+
+
+def body_problem(instances: Sequence[InstanceFacts]) -> tuple[str | None, str | None]:
+    """Why this is no breast MRI, and what is to be warned of.
+
+    BodyPartExamined alone decides nothing: it is often blank or wrong in breast studies.
+    """
+    said = _distinct(
+        text
+        for i in instances
+        for text in (i.study_description, i.series_description, i.protocol_name, i.receive_coil)
+    )
+    parts = _distinct(i.body_part for i in instances)
+    if any(BREAST_WORDS.search(t) for t in (*said, *parts)):
+        return None, None
+    others = {m.group().strip() for t in said if (m := OTHER_BODY_WORDS.search(t))}
+    if others:
+        said_instead = ", ".join(sorted(others)[:NAMED_AT_MOST])
+        return f"no breast MRI: nothing says breast, descriptions or coils say {said_instead}", None
+    if parts:
+        return None, "BodyPartExamined is not breast and no description says breast"
+    return None, "nothing in the study says that it is of the breast"
+
+
+def biopsy_problem(instances: Sequence[InstanceFacts]) -> str | None:
+    """Why this is a guidance exam, which is no diagnostic one."""
+    said = _distinct(
+        text
+        for i in instances
+        for text in (i.study_description, i.series_description, i.protocol_name)
+    )
+    words = {m.group().strip() for t in said if (m := BIOPSY_WORDS.search(t))}
+    if words:
+        return f"a biopsy guidance exam (“{sorted(words)[0]}”), not a diagnostic one"
+    return None
+
+
+def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({plain(t) for t in set(texts)} - {""}))

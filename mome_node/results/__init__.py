@@ -1,0 +1,1 @@
+"""Findings become DICOM SR, SEG and pictures. No sending."""

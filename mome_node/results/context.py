@@ -1,0 +1,92 @@
+"""What result objects are made for: study revision, issue, time, label and the device's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import mome_node
+from mome_node.dicom.uids import derived_uid
+from mome_node.errors import ResultError
+from mome_node.results.findings import Findings
+from mome_node.results.wording import DEFAULT_LABEL, marked_label
+
+MANUFACTURER = "mome-node project"
+MODEL_NAME = "mome-node"
+LONG_STRING = 64
+"""Most characters of a value with VR LO (PS3.5 6.2)."""
+
+
+class Predecessor(NamedTuple):
+    """The report that a new one replaces: the SR of the study's last revision."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultContext:
+    """Everything that result objects need besides the findings and the source headers.
+
+    ``inputs_digest`` is a digest over the SOP Instance UIDs (and bytes) of the revision's inputs.
+    ``issue`` counts from 0 and rises when a result was withdrawn. ``recorded_at`` is the time of
+    the recorded event; dates and times are written as they stand in its own time zone, so give it
+    in the zone that the site's study times are in.
+    """
+
+    study_uid: str
+    revision: int
+    inputs_digest: str
+    issue: int
+    recorded_at: datetime
+    label: str = DEFAULT_LABEL
+    predecessor: Predecessor | None = None
+    station_name: str = "MOME"
+    device_serial: str = "1"
+
+    def __post_init__(self) -> None:
+        if self.recorded_at.tzinfo is None:
+            raise ResultError("recorded_at has no time zone: give an aware datetime")
+        if self.revision < 0 or self.issue < 0:
+            raise ResultError(
+                f"revision {self.revision} and issue {self.issue} must not be negative"
+            )
+
+    @property
+    def date(self) -> str:
+        """The recorded date as DICOM DA."""
+        return self.recorded_at.strftime("%Y%m%d")
+
+    @property
+    def time(self) -> str:
+        """The recorded time as DICOM TM."""
+        return self.recorded_at.strftime("%H%M%S.%f")
+
+    @property
+    def device_uid(self) -> str:
+        """UID of this device, the same for every object that it makes."""
+        return derived_uid("device", MODEL_NAME, self.station_name, self.device_serial)
+
+    def uid(self, findings: Findings, purpose: str) -> str:
+        """UID for one purpose, derived from study, revision, inputs, models and issue."""
+        return derived_uid(
+            "result",
+            purpose,
+            self.study_uid,
+            str(self.revision),
+            self.inputs_digest,
+            *(f"{t.task}={t.model.digest}" for t in findings.tasks),
+            str(self.issue),
+        )
+
+    def labelled(self, findings: Findings, what: str) -> str:
+        """A name with the label behind it, cut to fit an LO value."""
+        text = f"{what}: {marked_label(findings, self.label)}"
+        return text if len(text) <= LONG_STRING else text[: LONG_STRING - 1] + "…"
+
+    @property
+    def software_version(self) -> str:
+        """Version of this node."""
+        return mome_node.__version__

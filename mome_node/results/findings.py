@@ -1,0 +1,103 @@
+"""All that a report says of one study, in one value: the results' only input besides the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mome_node.dicom.geometry import Point
+from mome_node.dicom.header import FrameRef
+from mome_node.mome.prediction import ChannelUse, Prediction
+from mome_node.mome.statement import ModelIdentity as ModelIdentity
+from mome_node.mome.statement import OperatingPoint as OperatingPoint
+from mome_node.volumes.volume import Modality, Volume
+
+Side = Literal["L", "R"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScore:
+    """One task that was run: the score, whose score it is, and what the package says of it."""
+
+    task: str  # malignancy, tnbc, pcr
+    prediction: Prediction
+    model: ModelIdentity
+    label_definition: str
+    calibration: str  # "no", or "on POPULATION, prevalence P"
+    operating_point: OperatingPoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNotRun:
+    """One task that was not run, and why."""
+
+    task: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesUse:
+    """One series of the study: what it was taken for and what it was used as.
+
+    ``frames`` are the image planes of it that a model read: the report's image library lists them.
+    """
+
+    series_uid: str
+    number: int | None
+    description: str
+    role: str
+    used_as: str | None  # "dce", "dwi", "t2"; None: left out
+    reason: str
+    frames: tuple[FrameRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """One region that influenced the score, on the grid of the key volume.
+
+    ``mask`` bool (x, y, z). ``share`` is its part of the positive attribution of the whole field,
+    0 to 1. Not an outline of a lesion. ``laterality`` is None where the side cannot be told.
+    """
+
+    number: int
+    tracking_uid: str
+    mask: NDArray[np.bool_]
+    center_mm: Point
+    laterality: Side | None
+    share: float
+
+    @property
+    def tracking_id(self) -> str:
+        """Identifier for people, the same in SR, SEG and pictures."""
+        return f"Region {self.number}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """Everything that the results of one study say.
+
+    ``key_volume`` is the DCE phase that regions lie on and pictures show (first post-contrast),
+    ``key_subtraction`` the same minus pre-contrast. ``field_box`` is the evaluated field on the
+    key volume's grid as (x0, y0, x1, y1) voxel indices, ``key_slice`` the slice that it is drawn
+    on. ``share_outside_breast`` is the part of the positive attribution outside the breasts.
+    """
+
+    study_uid: str
+    tasks: tuple[TaskScore, ...]
+    not_run: tuple[TaskNotRun, ...]
+    modalities_used: tuple[Modality, ...]
+    modalities_missing: tuple[Modality, ...]
+    channels: tuple[ChannelUse, ...]
+    dwi_b_value: float | None
+    series: tuple[SeriesUse, ...]
+    regions: tuple[Region, ...]
+    share_outside_breast: float
+    warnings: tuple[str, ...]
+    synthetic: bool  # the exam or a model is synthetic: Synthetic Data = YES on every object
+    key_volume: Volume
+    key_subtraction: Volume
+    key_slice: int
+    field_box: tuple[int, int, int, int]

@@ -1,0 +1,84 @@
+"""From findings to the objects that leave the node, the same bytes every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Literal
+
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset
+
+from mome_node.dicom.header import FrameRef
+from mome_node.errors import ResultError
+from mome_node.results.context import ResultContext
+from mome_node.results.findings import Findings
+from mome_node.results.seg import make_segmentation
+from mome_node.results.sources import SourceImages
+from mome_node.results.sr import make_report
+
+Kind = Literal["sr", "seg"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResultObject:
+    """One object to deliver. ``dataset`` has its File Meta Information."""
+
+    kind: Kind
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+    dataset: Dataset
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResultSet:
+    """The objects of one study revision: the SR, and the SEG when there is a region."""
+
+    objects: tuple[ResultObject, ...]
+
+
+def make_results(
+    findings: Findings, context: ResultContext, headers: Callable[[FrameRef], Dataset]
+) -> ResultSet:
+    """Make the SR and, when there is a region, the SEG that it refers to.
+
+    ``headers`` gives the header (without pixel data) of the instance that holds an image plane;
+    it is asked once for each instance of the key volume. The same arguments give the same bytes.
+    Raises ResultError if findings and headers do not make a result.
+    """
+    if not findings.tasks:
+        raise ResultError("no task was run: there is no score to report")
+    if findings.study_uid != context.study_uid:
+        raise ResultError("findings and context are of different studies")
+    sources = SourceImages(headers, findings.key_volume)
+    if sources.key_reference(0).study_uid != context.study_uid:
+        raise ResultError("the key volume's images are of another study than the findings")
+    try:
+        seg = make_segmentation(findings, context, sources)
+        report = make_report(findings, context, sources, seg)
+    except (ValueError, TypeError) as error:
+        # highdicom refuses bad input with these; values in its messages may name the patient.
+        raise ResultError("the source headers do not make a valid result object") from error
+    made = [_object("sr", report)]
+    if seg is not None:
+        made.append(_object("seg", seg))
+    return ResultSet(tuple(made))
+
+
+def _object(kind: Kind, dataset: Dataset) -> ResultObject:
+    return ResultObject(
+        kind=kind,
+        sop_class_uid=str(dataset.SOPClassUID),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        series_uid=str(dataset.SeriesInstanceUID),
+        dataset=dataset,
+    )
+
+
+def encode(dataset: Dataset) -> bytes:
+    """A complete Part 10 file; the same dataset gives the same bytes."""
+    buffer = BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()

@@ -1,0 +1,277 @@
+"""The source images as results refer to them: patient and study, references and planes.
+
+Works for classic single-frame and for enhanced multi-frame images (PS3.3 C.7.6.16).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.valuerep import DA, TM
+
+from mome_node.dicom.geometry import Grid
+from mome_node.dicom.header import FrameRef
+from mome_node.errors import ResultError
+from mome_node.volumes.volume import Volume
+
+# Type 2 of the Patient and General Study modules: present even when empty.
+_ALWAYS: Final = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "StudyID",
+)
+# Further elements of the Patient, General Study, Patient Study and Clinical Trial modules
+# (PS3.3 C.7.1.1, C.7.1.3, C.7.2.1, C.7.2.2, C.7.2.3) that tie a result to its patient and study.
+_WHERE_PRESENT: Final = (
+    "IssuerOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "OtherPatientIDsSequence",
+    "PatientBirthTime",
+    "PatientComments",
+    "QualityControlSubject",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "IssuerOfAccessionNumberSequence",
+    "StudyDescription",
+    "ReferencedStudySequence",
+    "ProcedureCodeSequence",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+    "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
+    "ClinicalTrialTimePointID",
+    "ClinicalTrialTimePointDescription",
+)
+MISPLACED_MM: Final = 0.5
+"""Grid and header may differ by this much at a slice's corners: vendors round positions."""
+
+_SEXES: Final = ("M", "F", "O")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """How another object refers to one image plane; ``frame`` is None for single-frame images."""
+
+    study_uid: str
+    series_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    frame: int | None
+
+    def item(self, *, with_frame: bool = True) -> Dataset:
+        """An item of a sequence that uses the Image SOP Instance Reference macro (Table 10-3)."""
+        item = Dataset()
+        item.ReferencedSOPClassUID = self.sop_class_uid
+        item.ReferencedSOPInstanceUID = self.sop_instance_uid
+        if with_frame and self.frame is not None:
+            item.ReferencedFrameNumber = self.frame
+        return item
+
+    def evidence(self) -> Dataset:
+        """The four UIDs that name the instance, as highdicom takes evidence."""
+        evidence = Dataset()
+        evidence.StudyInstanceUID = self.study_uid
+        evidence.SeriesInstanceUID = self.series_uid
+        evidence.SOPClassUID = self.sop_class_uid
+        evidence.SOPInstanceUID = self.sop_instance_uid
+        return evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Where one image plane lies, as its header says: mm LPS, (row, column) spacing in mm."""
+
+    position: tuple[float, ...]
+    orientation: tuple[float, ...]
+    spacing: tuple[float, ...]
+    thickness: float | None
+
+
+class SourceImages:
+    """Reads what results need from source headers; keeps those of one volume in memory."""
+
+    def __init__(self, headers: Callable[[FrameRef], Dataset], volume: Volume) -> None:
+        if not volume.frames:
+            raise ResultError("the key volume names no source images: results need references")
+        self._headers = headers
+        self._volume = volume
+        self._kept: dict[str, Dataset] = {}
+
+    @property
+    def first(self) -> Dataset:
+        """Header of the key volume's first plane."""
+        return self._kept_header(self._volume.frames[0])
+
+    def _kept_header(self, frame: FrameRef) -> Dataset:
+        uid = frame.sop_instance_uid
+        if uid not in self._kept:
+            self._kept[uid] = self._headers(frame)
+        return self._kept[uid]
+
+    def reference(self, frame: FrameRef) -> ImageReference:
+        """How to refer to an image plane of any series of the study."""
+        uid = frame.sop_instance_uid
+        header = self._kept.get(uid) or self._headers(frame)
+        return ImageReference(
+            study_uid=str(_required(header, "StudyInstanceUID")),
+            series_uid=str(_required(header, "SeriesInstanceUID")),
+            sop_class_uid=str(_required(header, "SOPClassUID")),
+            sop_instance_uid=uid,
+            frame=frame.frame_number if _is_multi_frame(header) else None,
+        )
+
+    def key_reference(self, slice_index: int) -> ImageReference:
+        """How to refer to one slice of the key volume."""
+        frame = self._volume.frames[slice_index]
+        self._kept_header(frame)
+        return self.reference(frame)
+
+    def key_plane(self, slice_index: int) -> Plane:
+        """Where one slice of the key volume lies.
+
+        Raises ResultError if the header puts it elsewhere than the volume's grid does: an overlay
+        drawn there would be wrong.
+        """
+        frame = self._volume.frames[slice_index]
+        plane = _plane(self._kept_header(frame), frame)
+        if _misplacement(plane, self._volume.grid, slice_index) > MISPLACED_MM:
+            raise ResultError(
+                f"slice {slice_index} of the key volume does not lie where its source image lies"
+            )
+        return plane
+
+    def patient_and_study(self) -> Dataset:
+        """Patient and study elements of the source, decoded, as every result carries them."""
+        result = Dataset()
+        result.StudyInstanceUID = str(_required(self.first, "StudyInstanceUID"))
+        for keyword in (*_ALWAYS, *_WHERE_PRESENT):
+            element = _decoded(self.first, keyword)
+            if element is not None:
+                result.add(element)
+            elif keyword in _ALWAYS:
+                setattr(result, keyword, "")
+        _blank_what_does_not_parse(result)
+        return result
+
+
+def _blank_what_does_not_parse(result: Dataset) -> None:
+    """Empty the dates, times and sex (all Type 2) that would make the whole object invalid."""
+    if result.PatientSex not in _SEXES:
+        result.PatientSex = ""
+    for keyword, parse in (
+        ("PatientBirthDate", DA),
+        ("StudyDate", DA),
+        ("StudyTime", TM),
+    ):
+        try:
+            parse(result[keyword].value)
+        except (ValueError, TypeError):
+            setattr(result, keyword, "")
+
+
+def _required(header: Dataset, keyword: str) -> Any:
+    value = header.get(keyword)
+    if value in (None, ""):
+        raise ResultError(f"a source image lacks {keyword}")
+    return value
+
+
+def _is_multi_frame(header: Dataset) -> bool:
+    return "PerFrameFunctionalGroupsSequence" in header or "NumberOfFrames" in header
+
+
+def _decoded(header: Dataset, keyword: str) -> DataElement | None:
+    """A copy of an element with its text decoded; None if it is absent or does not parse."""
+    if keyword not in header:
+        return None
+    try:
+        return _decoded_copy(header[keyword])
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _decoded_copy(element: DataElement) -> DataElement:
+    # Names keep their original bytes and items their own character set: both would be written
+    # unchanged into an object that says it is UTF-8.
+    value: Any = element.value
+    if element.VR == "SQ":
+        value = [_decoded_item(item) for item in element.value]
+    elif element.VR == "PN" and value:
+        value = [str(v) for v in value] if isinstance(value, MultiValue) else str(value)
+    return DataElement(element.tag, element.VR, value, validation_mode=IGNORE)
+
+
+def _decoded_item(item: Dataset) -> Dataset:
+    copy = Dataset()
+    for element in item:
+        if element.keyword != "SpecificCharacterSet":
+            copy.add(_decoded_copy(element))
+    return copy
+
+
+def _group(header: Dataset, frame: FrameRef, name: str) -> Dataset:
+    """The functional group of a frame, its own or the shared one; else the header itself."""
+    number = frame.frame_number
+    own = header.get("PerFrameFunctionalGroupsSequence") or ()
+    shared = header.get("SharedFunctionalGroupsSequence") or ()
+    for groups in (*own[number - 1 : number], *shared[:1]):
+        if groups.get(name):
+            group: Dataset = groups[name].value[0]
+            return group
+    return header
+
+
+def _plane(header: Dataset, frame: FrameRef) -> Plane:
+    position = _group(header, frame, "PlanePositionSequence")
+    orientation = _group(header, frame, "PlaneOrientationSequence")
+    measures = _group(header, frame, "PixelMeasuresSequence")
+    thickness = measures.get("SliceThickness")
+    try:
+        return Plane(
+            position=_numbers(position, "ImagePositionPatient", 3),
+            orientation=_numbers(orientation, "ImageOrientationPatient", 6),
+            spacing=_numbers(measures, "PixelSpacing", 2),
+            thickness=float(thickness) if thickness not in (None, "") else None,
+        )
+    except (ValueError, TypeError) as error:
+        raise ResultError("the place of a source image in the patient does not parse") from error
+
+
+def _misplacement(plane: Plane, grid: Grid, slice_index: int) -> float:
+    """Largest distance in mm, at two opposite corners, of a header's plane from the grid's."""
+    columns, rows, _ = grid.shape
+    first = np.array(plane.position)
+    along_row = np.array(plane.orientation[:3]) * plane.spacing[1] * (columns - 1)
+    along_column = np.array(plane.orientation[3:]) * plane.spacing[0] * (rows - 1)
+    last = first + along_row + along_column
+    return max(
+        float(np.linalg.norm(first - grid.to_patient((0, 0, slice_index)))),
+        float(np.linalg.norm(last - grid.to_patient((columns - 1, rows - 1, slice_index)))),
+    )
+
+
+def _numbers(group: Dataset, keyword: str, count: int) -> tuple[float, ...]:
+    values = tuple(float(v) for v in _required(group, keyword))
+    if len(values) != count:
+        raise ResultError(f"{keyword} of a source image has {len(values)} values, not {count}")
+    return values

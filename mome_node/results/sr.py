@@ -1,0 +1,125 @@
+"""The report: Comprehensive 3D SR (PS3.3 A.35.13) after TID 1500, as IHE AI Results has it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from highdicom.sr import (
+    Comprehensive3DSR,
+    ContainerContentItem,
+    ContentSequence,
+    DeviceObserverIdentifyingAttributes,
+    MeasurementReport,
+    ObservationContext,
+    ObserverContext,
+    RelationshipTypeValues,
+    TextContentItem,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as public
+
+from mome_node.dicom import codes
+from mome_node.results.context import MANUFACTURER, MODEL_NAME, Predecessor, ResultContext
+from mome_node.results.findings import Findings
+from mome_node.results.image_library import LibraryGroup, image_library, library_groups
+from mome_node.results.measurement_groups import measurement_groups
+from mome_node.results.sources import SourceImages
+from mome_node.results.stamp import equipment, stamp, without_names
+from mome_node.results.wording import statements
+
+SERIES_NUMBER: Final = 9901
+
+_CONTAINS = RelationshipTypeValues.CONTAINS
+
+
+def make_report(
+    findings: Findings, context: ResultContext, sources: SourceImages, seg: Dataset | None
+) -> Dataset:
+    """The SR of one study: scores, regions of ``seg``, and every sentence that must stand there.
+
+    Complete and unverified. Raises ResultError if a task has no coded concept, or a source header
+    lacks what the report refers to.
+    """
+    groups = library_groups(findings, sources)
+    report = Comprehensive3DSR(
+        evidence=_evidence(sources, groups, seg),
+        content=_content(findings, context, sources, groups, seg)[0],
+        series_instance_uid=context.uid(findings, "sr series"),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=context.uid(findings, "sr instance"),
+        instance_number=1,
+        is_complete=True,
+        is_final=True,
+        is_verified=False,
+        previous_versions=_previous(context.predecessor, context.study_uid),
+        series_description=context.labelled(findings, "MOME SR"),
+        **equipment(context),
+    )
+    stamp(report, findings, context, sources.patient_and_study())
+    return report
+
+
+def _content(
+    findings: Findings,
+    context: ResultContext,
+    sources: SourceImages,
+    groups: tuple[LibraryGroup, ...],
+    seg: Dataset | None,
+) -> MeasurementReport:
+    report = MeasurementReport(
+        observation_context=ObservationContext(observer_device_context=_device(context)),
+        procedure_reported=codes.MULTIPARAMETRIC_MRI,
+        imaging_measurements=measurement_groups(findings, context, sources, seg),
+    )
+    content = report[0].ContentSequence
+    measurements = content.pop()  # TID 1500 has the image library before the measurements
+    content.append(image_library(groups))
+    content.append(measurements)
+    content.append(_evaluations(findings, context))
+    return report
+
+
+def _device(context: ResultContext) -> ObserverContext:
+    return ObserverContext(
+        observer_type=public.DCM.Device,
+        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+            uid=context.device_uid,
+            name=context.station_name,
+            manufacturer_name=MANUFACTURER,
+            model_name=MODEL_NAME,
+            serial_number=context.device_serial,
+        ),
+    )
+
+
+def _evaluations(findings: Findings, context: ResultContext) -> ContainerContentItem:
+    """TID 1500 rows 12 and 14: text that belongs to the whole report."""
+    container = ContainerContentItem(
+        name=codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS
+    )
+    sentences = [
+        TextContentItem(name=s.concept.code, value=s.text, relationship_type=_CONTAINS)
+        for s in statements(findings, context.label)
+    ]
+    container.ContentSequence = ContentSequence(sentences)
+    return container
+
+
+def _evidence(
+    sources: SourceImages, groups: tuple[LibraryGroup, ...], seg: Dataset | None
+) -> list[Dataset]:
+    images = [image.evidence() for group in groups for image in group.images]
+    first = without_names(sources.patient_and_study())
+    first.update(sources.key_reference(0).evidence())
+    return [first, *images, *([seg] if seg is not None else [])]
+
+
+def _previous(predecessor: Predecessor | None, study_uid: str) -> list[Dataset] | None:
+    if predecessor is None:
+        return None
+    previous = Dataset()
+    previous.StudyInstanceUID = study_uid
+    previous.SeriesInstanceUID = predecessor.series_uid
+    previous.SOPClassUID = predecessor.sop_class_uid
+    previous.SOPInstanceUID = predecessor.sop_instance_uid
+    return [previous]

@@ -1,0 +1,54 @@
+"""The JSON of findings has the keys that programs were promised, and plain values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mome_node.results.findings_json import findings_json
+
+
+def test_json_has_the_promised_keys(make_exam: Callable[..., Any]) -> None:
+    value = json.loads(json.dumps(findings_json(make_exam(regions=2).findings)))
+    assert {
+        "tasks",
+        "modalities_used",
+        "modalities_missing",
+        "channels",
+        "regions",
+        "warnings",
+        "label",
+        "synthetic",
+        "not_run",
+    } <= set(value)
+    (task,) = value["tasks"]
+    assert task == {
+        "task": "malignancy",
+        "probability": 0.63,
+        "prior": 0.5,
+        "contribution": {"dce": 0.21, "dwi": -0.05, "t2": -0.03},
+        "model": {"name": "MOME malignancy", "version": "1.0", "digest": "ab" * 32},
+    }
+    assert value["channels"][1:] == [
+        {"channel": 1, "phase": 1, "seconds": 92.4},
+        {"channel": 2, "phase": None, "seconds": None},
+    ]
+    assert set(value["regions"][0]) == {"tracking_uid", "center_mm", "laterality", "share"}
+    assert value["not_run"] == [{"task": "tnbc", "reason": "condition unknown"}]
+    assert value["synthetic"] is True
+
+
+def test_contributions_add_up_to_probability_less_prior(make_exam: Callable[..., Any]) -> None:
+    (task,) = findings_json(make_exam().findings)["tasks"]
+    assert sum(task["contribution"].values()) == pytest.approx(task["probability"] - task["prior"])
+
+
+def test_numpy_numbers_become_plain(make_exam: Callable[..., Any]) -> None:
+    exam = make_exam(regions=1)
+    region = exam.findings.regions[0]
+    object.__setattr__(region, "share", np.float32(0.25))
+    assert json.loads(json.dumps(findings_json(exam.findings)))["regions"][0]["share"] == 0.25

@@ -1,0 +1,258 @@
+"""The report says what a radiologist must read, in a tree that viewers can show."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+
+from mome_node.errors import ResultError
+from mome_node.mome.prediction import Prediction
+from mome_node.results.context import ResultContext
+from mome_node.results.findings import ModelIdentity, TaskScore
+from mome_node.results.result_set import encode, make_results
+from mome_node.volumes.volume import Modality
+
+
+def _sr(exam: Any, context: ResultContext) -> Dataset:
+    results = make_results(exam.findings, context, exam.headers)
+    return dcmread(BytesIO(encode(results.objects[0].dataset)))
+
+
+def _name(item: Dataset) -> str:
+    return str(item.ConceptNameCodeSequence[0].CodeMeaning)
+
+
+def _child(item: Dataset, name: str) -> Dataset:
+    (found,) = [child for child in item.ContentSequence if _name(child) == name]
+    return found
+
+
+def _groups(sr: Dataset) -> list[Dataset]:
+    return list(_child(sr, "Imaging Measurements").ContentSequence)
+
+
+def _tracking(group: Dataset) -> tuple[str, str]:
+    identifier = _child(group, "Tracking Identifier").TextValue
+    return str(identifier), str(_child(group, "Tracking Unique Identifier").UID)
+
+
+def _numbers(group: Dataset) -> dict[str, tuple[str, str]]:
+    return {
+        _name(item): (
+            str(item.MeasuredValueSequence[0].NumericValue),
+            str(item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue),
+        )
+        for item in group.ContentSequence
+        if item.ValueType == "NUM"
+    }
+
+
+def _texts(sr: Dataset) -> Iterator[str]:
+    for item in _child(sr, "Qualitative Evaluations").ContentSequence:
+        if item.ValueType == "TEXT":
+            yield str(item.TextValue)
+
+
+def test_the_evaluated_field_carries_score_and_contributions_in_whole_percent(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    field = _groups(_sr(make_exam(regions=0), context))[0]
+    assert _tracking(field)[0] == "Evaluated field"
+    assert _numbers(field) == {
+        "Exam malignancy score": ("63", "%"),
+        "DCE contribution to malignancy score, percentage points": ("21", "%"),
+        "DWI contribution to malignancy score, percentage points": ("-5", "%"),
+        "T2 contribution to malignancy score, percentage points": ("-3", "%"),
+    }
+    finding = _child(field, "Finding").ConceptCodeSequence[0]
+    assert finding.CodeMeaning == "Evaluated field, not a finding"
+    assert _child(field, "Geometric purpose of region").ConceptCodeSequence[0].CodeValue == (
+        "75958009"
+    )
+
+
+def test_the_field_is_a_closed_box_on_the_key_slice_inside_the_image(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam(regions=0)
+    region = _child(_groups(_sr(exam, context))[0], "Image Region")
+    points = np.array(region.GraphicData).reshape(-1, 2)
+    assert region.GraphicType == "POLYLINE"
+    np.testing.assert_array_equal(points[0], points[-1])
+    assert points[:, 0].max() <= 40 * 0.9
+    image = region.ContentSequence[0].ReferencedSOPSequence[0]
+    key = exam.findings.key_volume.frames[exam.findings.key_slice]
+    assert image.ReferencedSOPInstanceUID == key.sop_instance_uid
+
+
+def test_without_a_region_the_field_is_the_only_group(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    assert len(_groups(_sr(make_exam(regions=0), context))) == 1
+
+
+@pytest.mark.parametrize("iod", ["classic", "enhanced"])
+def test_each_region_is_a_volumetric_and_a_planar_group_with_one_tracking_uid(
+    iod: str, make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam(regions=2, iod=iod)
+    results = make_results(exam.findings, context, exam.headers)
+    sr, seg = (o.dataset for o in results.objects)
+    _, *groups = _groups(sr)
+    for number, region in enumerate(exam.findings.regions, start=1):
+        volumetric, planar = groups[2 * number - 2 : 2 * number]
+        assert (
+            _tracking(volumetric)
+            == _tracking(planar)
+            == (
+                region.tracking_id,
+                region.tracking_uid,
+            )
+        )
+        segment = _child(volumetric, "Referenced Segment").ReferencedSOPSequence[0]
+        assert segment.ReferencedSOPInstanceUID == seg.SOPInstanceUID
+        assert segment.ReferencedSegmentNumber == number
+        assert list(_numbers(volumetric)) == ["Share of attribution"]
+        image = _child(planar, "Image Region").ContentSequence[0].ReferencedSOPSequence[0]
+        largest = int(np.argmax(region.mask.sum(axis=(0, 1))))
+        frame = exam.findings.key_volume.frames[largest]
+        assert image.ReferencedSOPInstanceUID == frame.sop_instance_uid
+        expected = frame.frame_number if iod == "enhanced" else None
+        assert image.get("ReferencedFrameNumber") == expected
+
+
+def test_every_tracking_uid_has_an_image_region(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    groups = _groups(_sr(make_exam(regions=3), context))
+    with_region = {
+        _tracking(g)[1] for g in groups if any(i.ValueType == "SCOORD" for i in g.ContentSequence)
+    }
+    assert with_region == {_tracking(g)[1] for g in groups}
+
+
+def test_no_measurement_is_a_volume_or_a_diameter(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    units = {
+        u for g in _groups(_sr(make_exam(regions=3), context)) for _, u in _numbers(g).values()
+    }
+    assert units == {"%"}
+
+
+def test_another_reader_finds_the_groups(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    sr = hd.sr.Comprehensive3DSR.from_dataset(_sr(make_exam(regions=2), context))
+    assert len(sr.content.get_planar_roi_measurement_groups()) == 3
+    assert len(sr.content.get_volumetric_roi_measurement_groups()) == 2
+
+
+def test_evidence_names_every_image_and_the_seg(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam()
+    results = make_results(exam.findings, context, exam.headers)
+    (study,) = results.objects[0].dataset.CurrentRequestedProcedureEvidenceSequence
+    named = {
+        item.ReferencedSOPInstanceUID
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+    sources = {str(source.SOPInstanceUID) for source in exam.sources}
+    assert named == sources | {results.objects[1].sop_instance_uid}
+
+
+def test_the_image_library_names_series_and_role(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam()
+    (group,) = _child(_sr(exam, context), "Image Library").ContentSequence
+    assert exam.sources[0].SeriesInstanceUID == _child(group, "Series Instance UID").UID
+    role = _child(group, "Series role").ConceptCodeSequence[0]
+    assert role.CodeValue == "130567"
+    assert sum(item.ValueType == "IMAGE" for item in group.ContentSequence) == len(exam.sources)
+
+
+def test_report_is_complete_unverified_and_names_device_procedure_and_weights(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    sr = _sr(make_exam(), context)
+    assert (sr.CompletionFlag, sr.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
+    assert _child(sr, "Observer Type").ConceptCodeSequence[0].CodeMeaning == "Device"
+    assert _child(sr, "Procedure reported").ConceptCodeSequence[0].CodeValue == "126020"
+    for group in _groups(sr):
+        assert "ab" * 32 in _child(group, "Algorithm Parameters").TextValue
+        assert _child(group, "Algorithm Name").TextValue == "MOME malignancy"
+
+
+def test_scores_of_several_tasks_each_name_their_own_model(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam(regions=0)
+    score = TaskScore(
+        "pcr",
+        Prediction((0.0, 0.0), (0.5, 0.5), 0.5, 0.3, ((Modality.DCE, 0.2),)),
+        ModelIdentity("MOME response", "2", "77" * 32, synthetic=False),
+        "Miller-Payne 5",
+        "on two sites, prevalence 0.3",
+    )
+    both = replace(exam.findings, tasks=(*exam.findings.tasks, score), not_run=())
+    sr = dcmread(BytesIO(encode(make_results(both, context, exam.headers).objects[0].dataset)))
+    field = _groups(sr)[0]
+    assert _numbers(field)["Response score"] == ("50", "%")
+    response = _child(field, "Response score")
+    assert _child(response, "Algorithm Name").TextValue == "MOME response"
+    texts = list(_texts(sr))
+    assert any("calibrated on two sites, prevalence 0.3" in text for text in texts)
+    assert any("Miller-Payne 5" in text for text in texts)
+
+
+def test_a_task_without_a_concept_is_refused(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam(regions=0)
+    unknown = replace(exam.findings.tasks[0], task="density")
+    with pytest.raises(ResultError, match="density"):
+        make_results(replace(exam.findings, tasks=(unknown,)), context, exam.headers)
+
+
+@pytest.mark.peer("dsrdump")
+def test_dsrdump_prints_the_sentences_that_must_be_read(
+    make_exam: Callable[..., Any], context: ResultContext, tmp_path: Path
+) -> None:
+    exam = make_exam(regions=1)
+    path = tmp_path / "sr.dcm"
+    path.write_bytes(encode(make_results(exam.findings, context, exam.headers).objects[0].dataset))
+    done = subprocess.run(
+        ["dsrdump", "+Pl", path], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
+    for sentence in (
+        "research use only, not for diagnosis",
+        "Exam malignancy score: 63 %, calibrated: no. This score has no side.",
+        "below the threshold of rule-in 2025 (70 %): sensitivity 85 % (95 % interval 80 to 89 %)",
+        "specificity 91 % (95 % interval 88 to 94 %), n = 812, prevalence 34 %",
+        "DCE +21, DWI -5, T2 -3 percentage points against a reference of 50 %",
+        "Triple-negative: not run: condition unknown",
+        "Response: not run: condition unknown",
+        "channel 1: phase 1, 92 s",
+        "channel 2: not filled",
+        "DWI b-value: 800 s/mm²",
+        "used as DCE; role dce: contrast and 3 phases",
+        "left out; role localizer: three orientations",
+        "not an outline, a size or a biopsy target",
+        "Region 1: right breast, 40 % of the attribution",
+        "12 % of the attribution lies outside the breasts",
+        "Not assessed: implants (MR headers do not tell), mastectomy",
+        "Warning: phase times come from the content time",
+    ):
+        assert sentence in done.stdout, sentence

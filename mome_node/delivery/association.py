@@ -1,0 +1,145 @@
+"""One association with a peer: opened, bounded in time, closed; its failures in our own errors."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.presentation import PresentationContext
+
+from mome_node.delivery.destination import Destination
+from mome_node.errors import DeliveryError, PermanentDeliveryError, TransientDeliveryError
+
+_REJECTED_PERMANENT = 1  # A-ASSOCIATE-RJ result, PS3.8 table 9-21
+_SERVICE_USER = 1  # A-ASSOCIATE-RJ source
+_CALLING_AE_NOT_RECOGNISED = 3
+_CALLED_AE_NOT_RECOGNISED = 7
+_MAX_PDU = 131072  # what DCMTK takes at most; the peer's own maximum bounds what we send
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait for a peer, in seconds.
+
+    ``answer_s`` has to cover a PACS that stores slowly: 30 to 60 s are usual.
+    """
+
+    connect_s: float = 10.0
+    associate_s: float = 20.0
+    answer_s: float = 60.0
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+
+@contextmanager
+def association(
+    destination: Destination,
+    contexts: Sequence[PresentationContext],
+    timeouts: Timeouts,
+    handlers: Sequence[evt.EventHandlerType] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+) -> Iterator[Association]:
+    """Open an association that proposes ``contexts``; release it after the block, abort on error.
+
+    Raises TransientDeliveryError when the peer is away, silent or busy, PermanentDeliveryError
+    when it refuses us for good or takes none of the contexts.
+    """
+    opened = _Transport(timeouts.answer_s)
+    assoc = _associate(destination, contexts, timeouts, opened, handlers, roles)
+    if not assoc.is_established:
+        raise _refusal(assoc, destination, timeouts, connected=opened.connected)
+    try:
+        yield assoc
+    except BaseException:
+        assoc.abort()
+        raise
+    assoc.release()
+
+
+class _Transport:
+    """Sets the socket's options when the connection opens, and remembers that it did."""
+
+    def __init__(self, send_timeout_s: float) -> None:
+        self.connected = False
+        self._send_timeout_s = send_timeout_s
+
+    def __call__(self, event: evt.Event) -> None:
+        self.connected = True
+        wrapper = event.assoc.dul.socket
+        transport = wrapper.socket if wrapper else None
+        if transport is None:
+            return
+        # Nagle's algorithm against a peer's delayed ACK costs 40 ms a PDU.
+        transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Without it a peer that stops reading blocks the sending thread for ever.
+        transport.settimeout(self._send_timeout_s)
+
+
+def _associate(
+    destination: Destination,
+    contexts: Sequence[PresentationContext],
+    timeouts: Timeouts,
+    opened: _Transport,
+    handlers: Sequence[evt.EventHandlerType],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation],
+) -> Association:
+    entity = AE(ae_title=destination.calling_ae_title)
+    entity.connection_timeout = timeouts.connect_s
+    entity.acse_timeout = timeouts.associate_s
+    entity.dimse_timeout = timeouts.answer_s
+    entity.network_timeout = max(timeouts.answer_s, timeouts.associate_s)
+    try:
+        return entity.associate(
+            destination.host,
+            destination.port,
+            contexts=list(contexts),
+            ae_title=destination.ae_title,
+            max_pdu=_MAX_PDU,
+            ext_neg=list(roles),
+            evt_handlers=[(evt.EVT_CONN_OPEN, opened), *handlers],
+        )
+    except OSError as error:
+        raise TransientDeliveryError(
+            f"{destination}: the host name cannot be resolved ({error.strerror})"
+        ) from error
+
+
+def _refusal(
+    assoc: Association, destination: Destination, timeouts: Timeouts, *, connected: bool
+) -> DeliveryError:
+    """Tell why ``assoc`` was not established."""
+    if not connected:
+        return TransientDeliveryError(
+            f"{destination}: no connection (refused, unreachable or no answer within "
+            f"{timeouts.connect_s:g} s); is the peer running?"
+        )
+    answer = assoc.acceptor.primitive
+    if assoc.is_rejected and answer is not None:
+        return _rejection(answer, destination)
+    if assoc.rejected_contexts:
+        return PermanentDeliveryError(
+            f"{destination}: it takes none of the SOP classes and transfer syntaxes proposed; "
+            "have the peer accept them"
+        )
+    return TransientDeliveryError(
+        f"{destination}: aborted the association or did not answer it within "
+        f"{timeouts.associate_s:g} s"
+    )
+
+
+def _rejection(answer: A_ASSOCIATE, destination: Destination) -> DeliveryError:
+    reason = f"{answer.source_str}: {answer.reason_str}"
+    if answer.result_source == _SERVICE_USER and answer.diagnostic == _CALLED_AE_NOT_RECOGNISED:
+        reason = f"it does not answer to the AE title {destination.ae_title}"
+    if answer.result_source == _SERVICE_USER and answer.diagnostic == _CALLING_AE_NOT_RECOGNISED:
+        reason = f"it does not know our AE title {destination.calling_ae_title}; enter it there"
+    kind = (
+        PermanentDeliveryError if answer.result == _REJECTED_PERMANENT else TransientDeliveryError
+    )
+    return kind(f"{destination}: rejected the association: {reason}")

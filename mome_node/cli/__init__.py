@@ -1,0 +1,1 @@
+"""The commands: arguments in, results on standard output, progress and logs on standard error."""

@@ -1,0 +1,169 @@
+"""`analyze` and `series`: a folder of DICOM, no network."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mome_node.cli.arguments import add_command, add_json
+from mome_node.cli.output import progress, say, say_json, say_table
+from mome_node.dicom.header import InstanceFacts
+from mome_node.dicom.header_reading import read_facts
+from mome_node.errors import HeaderError, NodeError, SettingsError
+from mome_node.jobs.models import DEMONSTRATION, ModelChoice
+
+if TYPE_CHECKING:
+    from mome_node.assembly.plan import SeriesRole
+    from mome_node.cli.arguments import Commands
+
+WRONG_USAGE = 2
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `analyze` and `series`."""
+    parser = add_command(
+        commands,
+        "analyze",
+        "evaluate the one study in DIR and write SR, SEG, pictures and findings.json to OUT",
+        "analyze ./exam/dicom --out ./result",
+        analyze,
+    )
+    parser.add_argument("dir", type=Path, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT")
+    parser.add_argument(
+        "--model", default=DEMONSTRATION, metavar="PKG", help='a package\'s folder ("demo")'
+    )
+    parser = add_command(
+        commands,
+        "series",
+        "tell the role and the phases of every series in DIR (a folder, or one file), and why",
+        "series ./exam/dicom --json",
+        series,
+    )
+    parser.add_argument("dir", type=Path, metavar="DIR")
+    add_json(parser)
+
+
+def analyze(options: argparse.Namespace) -> int:
+    """Evaluate a folder."""
+    from mome_node.assembly.rules import AssemblyRules
+    from mome_node.jobs.evaluate_study import evaluate_study, sources_from
+    from mome_node.jobs.models import load_models
+    from mome_node.jobs.requests import EvaluationRequest, NotEvaluated
+    from mome_node.results.wording import DEFAULT_LABEL
+
+    found = _read_folder(options.dir)
+    if (problem := _several(found.facts)) is not None:
+        sys.stderr.write(f"mome-node analyze: {problem}\n")
+        return WRONG_USAGE
+    with progress("loading the model") as bar:
+        models = load_models((ModelChoice(options.model),))
+        request = EvaluationRequest(
+            study_uid=found.facts[0].study_uid,
+            revision=0,
+            instances=sources_from({i.sop_instance_uid: p for p, i in found.by_path.items()}),
+            # Somebody who names a folder has decided that it is to be evaluated, however old.
+            rules=AssemblyRules(max_study_age_days=36500),
+            label=DEFAULT_LABEL,
+            station_name="MOME",
+            recorded_at=datetime.now(UTC).astimezone(),
+            out_dir=options.out,
+            pictures=True,
+        )
+        task = bar.task_ids[0]
+        outcome = evaluate_study(request, models, lambda step: bar.update(task, description=step))
+    if isinstance(outcome, NotEvaluated):
+        raise NodeError(f"not evaluable: {outcome.reason}")
+    for path in sorted(options.out.iterdir()):
+        say(str(path))
+    return 0
+
+
+def series(options: argparse.Namespace) -> int:
+    """Tell the roles of all series."""
+    from mome_node.assembly.rules import AssemblyRules
+    from mome_node.assembly.series import series_roles
+
+    found = _read_folder(options.dir)
+    roles: list[SeriesRole] = []
+    for study in dict.fromkeys(i.study_uid for i in found.facts):
+        of_study = [i for i in found.facts if i.study_uid == study]
+        roles += series_roles(of_study, AssemblyRules())
+    if options.json:
+        say_json([_series_json(role) for role in roles])
+        return 0
+    say_table(
+        ("number", "description", "role", "volumes", "reason", "problems"),
+        [
+            (
+                "" if r.series_number is None else r.series_number,
+                r.description,
+                r.role.value,
+                len(r.stacks),
+                r.reason,
+                "; ".join(r.problems),
+            )
+            for r in roles
+        ],
+    )
+    return 0
+
+
+class _Folder:
+    """The DICOM instances below a folder; what is no DICOM is counted, not read."""
+
+    def __init__(self, by_path: dict[Path, InstanceFacts]) -> None:
+        self.by_path = by_path
+        self.facts = tuple(by_path.values())
+
+
+def _read_folder(folder: Path) -> _Folder:
+    if not folder.exists():
+        raise SettingsError(f"{folder}: no such folder or file")
+    paths = sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else [folder]
+    by_path: dict[Path, InstanceFacts] = {}
+    unreadable = []
+    with progress("reading headers", total=len(paths)) as bar:
+        for path in paths:
+            try:
+                by_path[path] = read_facts(path)
+            except HeaderError:
+                unreadable.append(path)
+            bar.advance(bar.task_ids[0])
+    if unreadable:
+        sys.stderr.write(f"{len(unreadable)} files are no readable DICOM and are left out\n")
+    if not by_path:
+        raise HeaderError(f"{folder} holds no readable DICOM file")
+    return _Folder(by_path)
+
+
+def _several(facts: Sequence[InstanceFacts]) -> str | None:
+    """The studies and patients, where there is more than one."""
+    studies = dict.fromkeys((i.study_uid, i.patient_id) for i in facts)
+    if len(studies) == 1:
+        return None
+    listed = "\n".join(f"  study {uid}, patient {patient!r}" for uid, patient in studies)
+    return f"several studies or patients; name a folder with one:\n{listed}"
+
+
+def _series_json(role: SeriesRole) -> dict[str, object]:
+    return {
+        "SeriesInstanceUID": role.series_uid,
+        "SeriesDescription": role.description,
+        "role": role.role.value,
+        "reason": role.reason,
+        "volumes": [
+            {
+                "phase": stack.phase,
+                "b_value": stack.b_value,
+                "time_s": stack.time_s,
+                "slices": len(stack.frames),
+            }
+            for stack in role.stacks
+        ],
+        "problems": list(role.problems),
+    }

@@ -1,0 +1,48 @@
+"""The entry point: one parser, one sub-command each, errors in plain words."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from mome_node import __version__
+from mome_node.cli import demo, evaluate, install, models, phantom, serve, studies
+from mome_node.errors import NodeError
+from mome_node.logs import configure_logging
+
+DESCRIPTION = (
+    "A clinical AI node for breast MRI: a study in from the PACS, its result back in the PACS. "
+    "Research use only, not for diagnosis."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0 only if it did what it says, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    configure_logging(verbose=options.verbose or options.command == "serve")
+    try:
+        return int(options.run(options))
+    except NodeError as error:
+        sys.stderr.write(f"mome-node {options.command}: {error}\n")
+        return 1
+    except BrokenPipeError:
+        # The reader of our output has enough, as `mome-node studies | head` has.
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mome-node", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"mome-node {__version__}")
+    parser.add_argument("--verbose", action="store_true", help="log what happens, not only faults")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (demo, serve, install, evaluate, phantom, models, studies):
+        module.add_commands(commands)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""`model import`, `model verify`, `model run`: model packages."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mome_node.cli.arguments import add_command
+from mome_node.cli.output import progress, say
+from mome_node.jobs.models import ModelChoice
+from mome_node.volumes.volume import Modality
+
+if TYPE_CHECKING:
+    from mome_node.cli.arguments import Commands
+
+TASK_NAMES = ("malignancy", "tnbc", "pcr")
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `model` with its verbs."""
+    parser = commands.add_parser("model", help="import, verify or run a model package")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    make = add_command(
+        verbs,
+        "import",
+        "a checkpoint in the authors' layout becomes a model package",
+        "model import model.th --task malignancy --out ./package",
+        import_checkpoint,
+    )
+    make.add_argument("checkpoint", type=Path, metavar="CKPT")
+    make.add_argument("--task", choices=TASK_NAMES, required=True)
+    make.add_argument("--out", type=Path, required=True, metavar="PKG")
+    make.add_argument("--heads", type=int, help="attention heads, where the width does not tell")
+    make.add_argument(
+        "--size",
+        type=_size,
+        action="append",
+        default=[],
+        metavar="dce=384x256x128",
+        help="input size x, y, z of a modality; once for each that is not the published one",
+    )
+    make.add_argument(
+        "--prior",
+        type=_probability,
+        default=0.5,
+        help="probability that contributions are counted from (0.5)",
+    )
+    check = add_command(
+        verbs,
+        "verify",
+        "check a package: digests, metadata, weights, and its stored run on this machine",
+        "model verify ./package",
+        verify,
+    )
+    run = add_command(
+        verbs,
+        "run",
+        "run a package on arrays of the model's own sizes",
+        "model run ./package --npz exam.npz --out scores.npz",
+        run_arrays,
+    )
+    run.add_argument("--npz", type=Path, required=True, metavar="IN", help="dce, dwi, t2: any of")
+    run.add_argument("--out", type=Path, required=True, metavar="OUT.npz")
+    for verb in (check, run):
+        verb.add_argument("package", metavar="PKG", help='a package\'s folder, or "demo"')
+
+
+def import_checkpoint(options: argparse.Namespace) -> int:
+    """Import a checkpoint."""
+    from mome_node.mome.importing import import_package
+    from mome_node.mome.preprocess_spec import default_spec
+
+    sizes = dict(options.size)
+    with progress("importing"):
+        package = import_package(
+            options.checkpoint,
+            options.out,
+            task=options.task,
+            preprocessing=lambda config: default_spec(config).to_json(),
+            heads=options.heads,
+            sizes=sizes or None,
+            prior=options.prior,
+        )
+    said = package.statement
+    say(f"{said.name} {said.version} in {options.out}, digest {package.digest}")
+    say(
+        "preprocessing is this node's default, not the authors' (theirs is not published): "
+        "see docs/README.md in the package"
+    )
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Verify a package."""
+    from mome_node.mome.package import verify_package
+
+    verification = verify_package(ModelChoice(options.package).path)
+    model = verification.identity
+    say(f"{model.name} {model.version}, digest {model.digest}")
+    for line in verification.checks:
+        say(f"ok  {line}")
+    return 0
+
+
+def run_arrays(options: argparse.Namespace) -> int:
+    """Run a package on arrays."""
+    from mome_node.mome.arrays import predict_arrays
+    from mome_node.mome.package import ModelPackage
+
+    package = ModelPackage.load(ModelChoice(options.package).path)
+    said = package.statement
+    prediction = predict_arrays(
+        package.network(),
+        options.npz,
+        options.out,
+        positive_class=said.positive_index,
+        prior=said.prior,
+    )
+    say(f"{said.positive_class}: {prediction.probability:.6f}")
+    for modality, value in prediction.contributions:
+        say(f"contribution {modality}: {value:+.6f}")
+    return 0
+
+
+def _size(text: str) -> tuple[Modality, tuple[int, int, int]]:
+    name, _, numbers = text.partition("=")
+    try:
+        x, y, z = (int(n) for n in numbers.split("x"))
+        return Modality(name), (x, y, z)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not MODALITY=XxYxZ with dce, dwi or t2, like dce=384x256x128"
+        ) from error
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from error
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} does not lie between 0 and 1")
+    return value

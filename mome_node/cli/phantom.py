@@ -1,0 +1,66 @@
+"""`phantom`: one synthetic exam as DICOM, with its truth beside it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mome_node.cli.arguments import add_command
+from mome_node.cli.output import progress, say
+from mome_node.dicom.uids import derived_uid
+from mome_node.errors import PhantomError
+from mome_node.phantom.exam import VERSION, Vendor
+
+if TYPE_CHECKING:
+    from mome_node.cli.arguments import Commands
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `phantom`."""
+    parser = add_command(
+        commands,
+        "phantom",
+        "write one synthetic breast MRI exam: OUT/dicom/*.dcm and its truth, OUT/truth.json",
+        "phantom ./exam --seed 7 --vendor ge",
+        phantom,
+    )
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--seed", type=int, default=0, help="which woman and exam (0)")
+    parser.add_argument(
+        "--vendor",
+        choices=[v.value for v in Vendor],
+        default=Vendor.SIEMENS.value,
+        help="whose habits the tags follow (siemens)",
+    )
+    parser.add_argument("--enhanced", action="store_true", help="enhanced multi-frame objects")
+    parser.add_argument("--no-lesion", action="store_true", help="the same woman without lesions")
+
+
+def phantom(options: argparse.Namespace) -> int:
+    """Render and write the exam."""
+    from mome_node.phantom.dicom_writer import write_study
+    from mome_node.phantom.render import render_exam
+    from mome_node.phantom.truth_file import write_truth
+
+    folder = options.out / "dicom"
+    if folder.exists() and any(folder.iterdir()):
+        raise PhantomError(f"{folder} is not empty; two exams must not mix")
+    with progress("rendering"):
+        exam = render_exam(options.seed, with_lesions=not options.no_lesion)
+    study_uid = None
+    if options.no_lesion:
+        # Other voxels under the same UIDs would be two exams that claim to be one.
+        parts = (str(options.seed), options.vendor, str(options.enhanced), VERSION)
+        study_uid = derived_uid("phantom without lesion", *parts)
+    with progress("writing"):
+        paths = write_study(
+            exam,
+            folder,
+            vendor=Vendor(options.vendor),
+            enhanced=options.enhanced,
+            study_uid=study_uid,
+        )
+        write_truth(exam.truth, options.out / "truth.json")
+    say(f"{len(paths)} DICOM files in {folder}, truth in {options.out / 'truth.json'}")
+    return 0

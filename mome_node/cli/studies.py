@@ -1,0 +1,161 @@
+"""`studies`, `show`, `retry`, `pause`, `resume`: what the node knows and did; act on it."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from mome_node.catalog.catalog import Catalog
+from mome_node.catalog.records import DeliveryState, StudyRecord
+from mome_node.catalog.states import StudyState
+from mome_node.cli.arguments import add_command, add_config, add_json
+from mome_node.cli.output import say, say_json, say_table
+from mome_node.errors import CatalogError
+from mome_node.settings import load_settings
+
+if TYPE_CHECKING:
+    from mome_node.cli.arguments import Commands
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands."""
+    for name, text, run in (
+        ("studies", "list the studies that the node knows", studies),
+        ("show", "one study: its history, results and deliveries", show),
+        ("retry", "try a failed study again", retry),
+        ("pause", "stop evaluation and delivery; receiving goes on", pause),
+        ("resume", "end the pause", resume),
+    ):
+        with_uid = name in {"show", "retry"}
+        example = f"{name} 2.25.1234" if with_uid else name
+        parser = add_command(commands, name, text, f"{example} --config node.toml", run)
+        if with_uid:
+            parser.add_argument("uid", metavar="UID", help="Study Instance UID")
+        add_config(parser)
+        if name in {"studies", "show"}:
+            add_json(parser)
+
+
+def studies(options: argparse.Namespace) -> int:
+    """List all studies."""
+    with _catalog(options) as catalog:
+        found = catalog.studies()
+    if options.json:
+        say_json([_study_json(s) for s in found])
+    else:
+        rows = [(s.study_uid, s.instances, s.state.value, s.revision, s.reason) for s in found]
+        say_table(("Study Instance UID", "instances", "state", "revision", "reason"), rows)
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """One study with all that happened to it."""
+    with _catalog(options) as catalog:
+        study = catalog.study(options.uid)
+        events = catalog.events_of(options.uid)
+        results = catalog.results_of(options.uid)
+        deliveries = catalog.deliveries_of(options.uid)
+    if options.json:
+        say_json(
+            _study_json(study)
+            | {
+                "events": [
+                    {
+                        "at": e.at.isoformat(),
+                        "revision": e.revision,
+                        "from": e.source.value if e.source else None,
+                        "to": e.target.value,
+                        "cause": e.cause,
+                    }
+                    for e in events
+                ],
+                "results": [
+                    {
+                        "kind": r.result.kind,
+                        "revision": r.revision,
+                        "SOPInstanceUID": r.result.sop_instance_uid,
+                    }
+                    for r in results
+                ],
+                "deliveries": [
+                    {
+                        "destination": d.destination,
+                        "kind": d.result.kind,
+                        "revision": d.revision,
+                        "state": d.state.value,
+                        "attempts": d.attempts,
+                        "error": d.last_error,
+                    }
+                    for d in deliveries
+                ],
+            }
+        )
+        return 0
+    say(f"{study.study_uid}: {study.state.value}, revision {study.revision}")
+    say(f"{study.instances} instances; {study.reason}")
+    say_table(
+        ("at", "revision", "state", "cause"),
+        [(f"{e.at:%Y-%m-%d %H:%M:%S}", e.revision, e.target.value, e.cause) for e in events],
+    )
+    say_table(
+        ("result", "revision", "destination", "state", "attempts", "last error"),
+        [
+            (d.result.kind, d.revision, d.destination, d.state.value, d.attempts, d.last_error)
+            for d in deliveries
+        ],
+    )
+    return 0
+
+
+def retry(options: argparse.Namespace) -> int:
+    """Put a failed study back: to delivery if it has results, else to evaluation."""
+    with _catalog(options) as catalog:
+        study = catalog.study(options.uid)
+        now = datetime.now(UTC)
+        if study.state is not StudyState.FAILED:
+            raise CatalogError(f"the study is {study.state.value}; only a failed one is retried")
+        refused = [
+            d
+            for d in catalog.deliveries_of(options.uid)
+            if d.revision == study.revision and d.state is DeliveryState.FAILED
+        ]
+        if refused:
+            sent = catalog.resend(options.uid, "retry by hand", now)
+            say(f"{sent} deliveries are tried again")
+        else:
+            catalog.transition(
+                options.uid, StudyState.FAILED, StudyState.QUEUED, "retry by hand", now
+            )
+            say("the study is evaluated again")
+    return 0
+
+
+def pause(options: argparse.Namespace) -> int:
+    """Stop evaluation and delivery."""
+    with _catalog(options) as catalog:
+        catalog.pause("by hand", datetime.now(UTC))
+    say("evaluation and delivery are paused; receiving goes on")
+    return 0
+
+
+def resume(options: argparse.Namespace) -> int:
+    """End the pause."""
+    with _catalog(options) as catalog:
+        catalog.resume()
+    say("evaluation and delivery go on")
+    return 0
+
+
+def _catalog(options: argparse.Namespace) -> Catalog:
+    return Catalog.open(load_settings(options.config).database_url)
+
+
+def _study_json(study: StudyRecord) -> dict[str, object]:
+    return {
+        "StudyInstanceUID": study.study_uid,
+        "instances": study.instances,
+        "state": study.state.value,
+        "revision": study.revision,
+        "reason": study.reason,
+    }

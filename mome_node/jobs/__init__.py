@@ -1,0 +1,1 @@
+"""Who runs what when: stages as idempotent functions of an id, and what runs them."""

@@ -1,0 +1,134 @@
+"""A study's files become result objects: read, build volumes, run the models, write."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from mome_node.assembly.plan import Verdict
+from mome_node.assembly.study import plan_study
+from mome_node.dicom.header import FrameRef
+from mome_node.errors import ModelInputError, PixelDataError, VolumeError
+from mome_node.jobs.evaluation import evaluate
+from mome_node.jobs.models import LoadedModel
+from mome_node.jobs.reading import SourceInstance, build_exam, inputs_digest, read_study
+from mome_node.jobs.requests import Evaluated, EvaluationRequest, MadeObject, NotEvaluated
+from mome_node.results.context import ResultContext
+from mome_node.results.findings import Findings
+from mome_node.results.findings_json import findings_json
+from mome_node.results.pictures import write_pictures
+from mome_node.results.result_set import encode, make_results
+
+Progress = Callable[[str], None]
+FINDINGS = "findings.json"
+
+
+def evaluate_study(
+    request: EvaluationRequest,
+    models: tuple[LoadedModel, ...],
+    progress: Progress = lambda _: None,
+) -> Evaluated | NotEvaluated:
+    """Evaluate one study. The same request gives the same objects, byte for byte."""
+    clock = _Clock(progress)
+    clock.step("reading")
+    facts = read_study(request.instances)
+    plan = plan_study(
+        facts.instances, request.rules, now=request.recorded_at, unreadable=facts.unreadable
+    )
+    if plan.verdict is not Verdict.EVALUABLE:
+        quarantine = plan.verdict is Verdict.QUARANTINED
+        return NotEvaluated("; ".join(plan.reasons), quarantine)
+    digest = inputs_digest(plan, {i.sop_instance_uid: i.sha256 for i in request.instances})
+    paths = {i.sop_instance_uid: i.path for i in request.instances}
+    try:
+        exam = build_exam(plan, paths.__getitem__)
+        clock.step("inference")
+        findings = evaluate(plan, exam, models, inputs_digest=digest)
+    except PixelDataError as error:
+        return NotEvaluated(str(error), quarantine=True)
+    except (VolumeError, ModelInputError) as error:
+        return NotEvaluated(str(error))
+    clock.step("reporting")
+    context = ResultContext(
+        study_uid=request.study_uid,
+        revision=request.revision,
+        inputs_digest=digest,
+        issue=0,
+        recorded_at=request.recorded_at,
+        label=request.label,
+        predecessor=request.predecessor,
+        station_name=request.station_name,
+    )
+    objects = _write(findings, context, request)
+    return Evaluated(objects, digest, request.out_dir / FINDINGS, clock.stop())
+
+
+def sources_from(paths: dict[str, Path]) -> tuple[SourceInstance, ...]:
+    """Instances of a folder, whose digest is that of their file."""
+    from hashlib import sha256
+
+    return tuple(
+        SourceInstance(uid, path, sha256(path.read_bytes()).hexdigest())
+        for uid, path in paths.items()
+    )
+
+
+def _write(
+    findings: Findings, context: ResultContext, request: EvaluationRequest
+) -> tuple[MadeObject, ...]:
+    paths = {i.sop_instance_uid: i.path for i in request.instances}
+
+    @cache
+    def read(sop_instance_uid: str) -> Dataset:
+        return pydicom.dcmread(paths[sop_instance_uid], stop_before_pixels=True)
+
+    def headers(frame: FrameRef) -> Dataset:
+        return read(frame.sop_instance_uid)
+
+    made = []
+    request.out_dir.mkdir(parents=True, exist_ok=True)
+    for result in make_results(findings, context, headers).objects:
+        path = request.out_dir / f"{result.kind}.dcm"
+        path.write_bytes(encode(result.dataset))
+        made.append(
+            MadeObject(
+                result.kind,
+                result.sop_class_uid,
+                result.sop_instance_uid,
+                result.series_uid,
+                path,
+            )
+        )
+    document = json.dumps(findings_json(findings, request.label), indent=2, allow_nan=False)
+    (request.out_dir / FINDINGS).write_text(document + "\n")
+    if request.pictures:
+        write_pictures(findings, request.out_dir, request.label)
+    return tuple(made)
+
+
+class _Clock:
+    """Seconds of each step, told as they begin."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._seconds: dict[str, float] = {}
+        self._name = ""
+        self._since = time.monotonic()
+
+    def step(self, name: str) -> None:
+        self.stop()
+        self._name = name
+        self._progress(name)
+
+    def stop(self) -> dict[str, float]:
+        now = time.monotonic()
+        if self._name:
+            self._seconds[self._name] = round(now - self._since, 3)
+        self._name, self._since = "", now
+        return dict(self._seconds)

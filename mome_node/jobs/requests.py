@@ -1,0 +1,72 @@
+"""What the node asks of its inference process, and what it gets back. Frozen, small, picklable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from mome_node.assembly.rules import AssemblyRules
+from mome_node.jobs.reading import SourceInstance
+from mome_node.results.context import Predecessor
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """A package that the inference process has loaded."""
+
+    name: str
+    version: str
+    digest: str
+    task: str
+    synthetic: bool
+    allow_synthetic_on_patients: bool
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRequest:
+    """Evaluate one revision of one study and leave its result objects in ``out_dir``.
+
+    ``recorded_at`` is the time of the event that the objects' dates and times come from.
+    """
+
+    study_uid: str
+    revision: int
+    instances: tuple[SourceInstance, ...]
+    rules: AssemblyRules
+    label: str
+    station_name: str
+    recorded_at: datetime
+    out_dir: Path
+    predecessor: Predecessor | None = None
+    pictures: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MadeObject:
+    """A result object on disk, a complete DICOM file."""
+
+    kind: str  # "sr", "seg"
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The study was evaluated. ``seconds`` is the time of each step."""
+
+    objects: tuple[MadeObject, ...]
+    inputs_digest: str
+    findings_path: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NotEvaluated:
+    """The study cannot be evaluated; ``quarantine`` where a person has to look at it."""
+
+    reason: str
+    quarantine: bool = False

@@ -1,0 +1,169 @@
+"""The composition root: from settings to a running node. Nothing else builds its parts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from mome_node.assembly.plan import Role
+from mome_node.assembly.rules import AssemblyRules
+from mome_node.catalog.catalog import Catalog
+from mome_node.delivery.destination import Destination
+from mome_node.delivery.dimse import DimseSender
+from mome_node.delivery.outbox import Outbox
+from mome_node.errors import SettingsError
+from mome_node.ingest.orphans import remove_unindexed
+from mome_node.ingest.peers import Admission, AllowedPeer
+from mome_node.ingest.receipt import ReceiptLimits, Reception
+from mome_node.ingest.scp import ScpSettings, StorageScp
+from mome_node.jobs.models import ModelChoice
+from mome_node.jobs.runner import Runner
+from mome_node.jobs.stages import SitePolicy, Stages
+from mome_node.jobs.worker import InferenceProcess
+from mome_node.settings import Settings
+from mome_node.storage.local import LocalStore
+
+UNINDEXED_FOR = timedelta(minutes=10)
+"""A file that no row names for so long was never acknowledged."""
+
+
+def utc_now() -> datetime:
+    """The node's clock."""
+    return datetime.now(UTC)
+
+
+class Node:
+    """A running node: receiver, timers and inference process. Use it as a context manager."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._lock = _lock(settings.node.data_dir)
+        self.catalog = Catalog.open(settings.database_url)
+        self._store = LocalStore(settings.node.data_dir)
+        self._worker = InferenceProcess(model_choices(settings))
+        self._scp = _receiver(settings, self._store, self.catalog, clock)
+        self._runner: Runner | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._scp.port
+
+    def start(self) -> None:
+        """Load the models, take up what a crash interrupted, and open the door last."""
+        remove_unindexed(self._store, self.catalog, self._clock(), UNINDEXED_FOR)
+        models = self._worker.start()
+        stages = Stages(
+            catalog=self.catalog,
+            store=self._store,
+            policy=site_policy(self._settings),
+            models=models,
+            evaluator=self._worker,
+            data_dir=self._settings.node.data_dir,
+            clock=self._clock,
+        )
+        outbox = Outbox(
+            ledger=self.catalog,
+            open_instance=self._store.open,
+            senders={d.name: DimseSender(d) for d in destinations(self._settings)},
+            clock=self._clock,
+        )
+        self._runner = Runner(self.catalog, stages, outbox)
+        self._runner.start()
+        self._scp.start()
+
+    def stop(self) -> None:
+        """Close the door, let what runs end, and let go of the data."""
+        self._scp.stop()
+        if self._runner is not None:
+            self._runner.stop()
+        self._worker.stop()
+        self.catalog.close()
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def model_choices(settings: Settings) -> tuple[ModelChoice, ...]:
+    """The packages that the settings name."""
+    return tuple(
+        ModelChoice(m.package, m.device, m.allow_synthetic_on_patients) for m in settings.model
+    )
+
+
+def destinations(settings: Settings) -> tuple[Destination, ...]:
+    """The destinations that the settings name."""
+    return tuple(
+        Destination(d.name, d.ae, d.host, d.port, settings.node.ae_title)
+        for d in settings.destination
+    )
+
+
+def assembly_rules(settings: Settings) -> AssemblyRules:
+    """The site's conditions for an evaluation."""
+    return AssemblyRules(
+        required=tuple(Role(name) for name in settings.assembly.required),
+        max_study_age_days=settings.assembly.max_study_age_days,
+    )
+
+
+def site_policy(settings: Settings) -> SitePolicy:
+    """What the settings say about studies and results."""
+    return SitePolicy(
+        rules=assembly_rules(settings),
+        quiet_s=settings.assembly.quiet_s,
+        deadline_s=settings.assembly.deadline_s,
+        label=settings.node.label,
+        station_name=settings.node.ae_title,
+        destinations=tuple(d.name for d in settings.destination),
+    )
+
+
+def _receiver(
+    settings: Settings, store: LocalStore, catalog: Catalog, clock: Callable[[], datetime]
+) -> StorageScp:
+    dicom = settings.dicom
+    limits = ReceiptLimits(max_dataset_bytes=dicom.max_instance_mb << 20)
+    return StorageScp(
+        ScpSettings(
+            ae_title=settings.node.ae_title,
+            host=dicom.host,
+            port=dicom.port,
+            max_associations=dicom.max_associations,
+            network_timeout_s=dicom.network_timeout_s,
+        ),
+        Reception(store, catalog, clock, limits),
+        Admission(
+            tuple(AllowedPeer(p.ae, p.host) for p in dicom.allowed_peers), dicom.allow_any_peer
+        ),
+    )
+
+
+def _lock(data_dir: Path) -> BinaryIO:
+    """One node a data directory: two would evaluate every study twice."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (data_dir / "node.lock").open("ab")
+        os.set_inheritable(file.fileno(), False)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise SettingsError(f"node.data_dir: another node runs in {data_dir}") from error
+    except OSError as error:
+        raise SettingsError(
+            f"node.data_dir: {data_dir} cannot be used: {error.strerror}"
+        ) from error
+    return file

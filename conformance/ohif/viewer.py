@@ -1,0 +1,167 @@
+"""OHIF in a headless Chromium: open a study, open its SR or SEG, read what a radiologist would."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
+
+from conformance import peers
+
+_FLAGS = (
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_WINDOW = (1280, 900)
+_FIRST_IMAGE_MS = 120_000.0
+_OVERLAY_MS = 60_000.0
+_THUMBNAIL = '[data-cy="study-browser-thumbnail-no-image"]'
+_DRAWN = "svg.svg-layer :is(polyline, path, circle, ellipse, line)"
+_VIEWPORT = ".cornerstone-viewport-element, .viewport-element"
+_REMOVE_TOUR = """
+document.querySelectorAll('.shepherd-element, .shepherd-modal-overlay-container')
+    .forEach(element => element.remove())
+"""
+_COLOUR_STEP = 40  # between the channels of a pixel: images are grey, overlays are not
+_GREEN = 150  # of an SR's outline over the other channels
+_FEWEST_PIXELS = 50
+
+
+_FRAME_MS = 100.0
+_Judge = Callable[[NDArray[np.int16]], bool]
+
+
+class ViewerError(AssertionError):
+    """The viewer did not show what it was asked for."""
+
+
+@dataclass
+class Viewer:
+    """One browser page. Pictures of failures go to ``folder``."""
+
+    page: Page
+    server_url: str
+    folder: Path
+    page_errors: list[str] = field(default_factory=list)
+
+    def open_study(self, study_uid: str) -> None:
+        """Open a study and wait until its first image is drawn."""
+        self.page_errors.clear()
+        self.page.goto(f"{self.server_url}/viewer?StudyInstanceUIDs={study_uid}")
+        try:
+            self.page.wait_for_selector(_VIEWPORT, timeout=_FIRST_IMAGE_MS)
+            self._wait_for(lambda picture: picture.max() > 0, _FIRST_IMAGE_MS)
+        except PlaywrightTimeoutError as error:
+            raise self._error("no image of the study") from error
+        self.page.evaluate(_REMOVE_TOUR)
+
+    def objects(self) -> list[str]:
+        """The labels of the study's thumbnails without a picture: its SR and SEG."""
+        labels = (item.inner_text() for item in self.page.query_selector_all(_THUMBNAIL))
+        return [" ".join(label.split()) for label in labels]
+
+    def open_sr(self, number: int = 0) -> list[str]:
+        """Open an SR by a double click; return the texts drawn beside its outlines."""
+        self._open("SR", number)
+        try:
+            self.page.wait_for_selector(_DRAWN, timeout=_OVERLAY_MS, state="attached")
+            self._wait_for(_has_outline, _OVERLAY_MS)
+        except PlaywrightTimeoutError as error:
+            raise self._error("the SR draws no outline") from error
+        texts = self.page.query_selector_all("svg.svg-layer text tspan")
+        return [(text.text_content() or "").strip() for text in texts]
+
+    def open_seg(self, number: int = 0) -> None:
+        """Open a SEG by a double click and wait until its region is drawn."""
+        self._open("SEG", number)
+        try:
+            self._wait_for(_has_region, _OVERLAY_MS)
+        except PlaywrightTimeoutError as error:
+            raise self._error("the SEG draws no region") from error
+
+    def shows_overlay(self) -> bool:
+        """Tell whether an outline or a region is drawn now."""
+        picture = np.asarray(self.picture(), dtype=np.int16)
+        return _has_outline(picture) or _has_region(picture)
+
+    def picture(self) -> Image.Image:
+        """The viewport as it is now; OHIF puts in a new one when another object is opened."""
+        viewport = self.page.locator(_VIEWPORT).first
+        return Image.open(io.BytesIO(viewport.screenshot(timeout=_OVERLAY_MS))).convert("RGB")
+
+    def screenshot(self, name: str) -> Path:
+        """Write the whole page to ``folder``."""
+        path = self.folder / f"{name}.png"
+        self.page.screenshot(path=path)
+        return path
+
+    def _open(self, modality: str, number: int) -> None:
+        self.page.wait_for_selector(_THUMBNAIL, timeout=_FIRST_IMAGE_MS)
+        self.page.evaluate(_REMOVE_TOUR)
+        items = [
+            item
+            for item in self.page.query_selector_all(_THUMBNAIL)
+            if item.inner_text().split()[0] == modality
+        ]
+        if len(items) <= number:
+            raise self._error(f"{len(items)} {modality} in the list of series")
+        items[number].dblclick()
+
+    def _wait_for(self, holds: _Judge, timeout_ms: float) -> None:
+        """Take pictures, one an animation frame at most, until ``holds`` says so of one."""
+        waited_ms = 0.0
+        while not holds(np.asarray(self.picture(), dtype=np.int16)):
+            if waited_ms > timeout_ms:
+                raise PlaywrightTimeoutError("not drawn in time")
+            self.page.wait_for_timeout(_FRAME_MS)  # lets the page's own events run
+            waited_ms += _FRAME_MS
+
+    def _error(self, what: str) -> ViewerError:
+        errors = "; ".join(self.page_errors[:3]) or "none"
+        path = self.screenshot("viewer-error")
+        return ViewerError(f"{what}; objects: {self.objects()}; page errors: {errors}; see {path}")
+
+
+@contextmanager
+def open_viewer(server_url: str, folder: Path) -> Iterator[Viewer]:
+    """Start Chromium with one page."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=peers.CHROMIUM.find(), args=list(_FLAGS)
+        )
+        page = browser.new_page(viewport={"width": _WINDOW[0], "height": _WINDOW[1]})
+        viewer = Viewer(page, server_url, folder)
+        page.on("pageerror", lambda error: viewer.page_errors.append(str(error)))
+        try:
+            yield viewer
+        finally:
+            browser.close()
+
+
+def _has_outline(picture: NDArray[np.int16]) -> bool:
+    """``picture`` (rows, columns, RGB) has the pure green of OHIF's SR outlines."""
+    red, green, blue = np.moveaxis(picture, -1, 0)
+    return int((green - np.maximum(red, blue) > _GREEN).sum()) >= _FEWEST_PIXELS
+
+
+def _has_region(picture: NDArray[np.int16]) -> bool:
+    """``picture`` (rows, columns, RGB) has a colour that neither images nor OHIF's blue have."""
+    red, green, blue = np.moveaxis(picture, -1, 0)
+    warm = np.maximum(red, green) - blue > _COLOUR_STEP
+    outline = green - np.maximum(red, blue) > _GREEN
+    return int((warm & ~outline).sum()) >= _FEWEST_PIXELS

@@ -1,0 +1,93 @@
+"""The long forms: every test with full counts, and the held-out evaluation, into one report.
+
+    python -m conformance.prove --out docs/proof.json
+
+What a test measures it says with ``record_property``; those figures are collected here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import mome_node
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMS = 300
+
+
+def main() -> int:
+    """Run everything, write the report; 1 if anything failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "proof.json")
+    parser.add_argument("--exams", type=int, default=EXAMS)
+    options = parser.parse_args()
+    report: dict[str, Any] = {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "version": mome_node.__version__,
+        "commit": _commit(),
+        "machine": {
+            "cores": os.cpu_count(),
+            "system": platform.platform(terse=True),
+            "python": platform.python_version(),
+        },
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        report["tests"], tests_passed = _tests(work / "junit.xml")
+        report["demonstration_weights"], good = _evaluation(work / "evaluation.json", options.exams)
+    report["passed"] = tests_passed and good
+    options.out.write_text(json.dumps(report, indent=2) + "\n")
+    sys.stdout.write(f"{options.out}: {'passed' if report['passed'] else 'FAILED'}\n")
+    return 0 if report["passed"] else 1
+
+
+def _tests(junit: Path) -> tuple[dict[str, Any], bool]:
+    began = time.monotonic()
+    code = subprocess.call(
+        [sys.executable, "-m", "pytest", "tests", "conformance", "--long", f"--junit-xml={junit}"],
+        cwd=ROOT,
+    )
+    cases = list(ET.parse(junit).iter("testcase"))  # noqa: S314  # written by our own pytest
+    bad = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
+    figures = {
+        f"{case.get('name')}: {item.get('name')}": item.get("value")
+        for case in cases
+        for item in case.iter("property")
+    }
+    return {
+        "run": len(cases),
+        "failed": [f"{c.get('classname')}::{c.get('name')}" for c in bad],
+        "seconds": round(time.monotonic() - began),
+        "measured": figures,
+    }, code == 0
+
+
+def _evaluation(out: Path, exams: int) -> tuple[dict[str, Any], bool]:
+    began = time.monotonic()
+    module = "mome_node.demonstration.evaluate"
+    command = [sys.executable, "-m", module, "--exams", str(exams), "--out", str(out)]
+    code = subprocess.call(command, cwd=ROOT)
+    report: dict[str, Any] = json.loads(out.read_text())
+    return report | {"seconds": round(time.monotonic() - began)}, code == 0
+
+
+def _commit() -> str:
+    answer = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

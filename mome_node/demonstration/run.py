@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -121,7 +122,7 @@ def _travel(
     pacs.store_study(paths)
     stored = time.monotonic()
     pacs.forward(study_uid, node)
-    forwarded = time.monotonic()
+    forwarded, forwarded_at = time.monotonic(), datetime.now(UTC)
     settings = parse_settings(_parsed(configuration), base=work)
     with Catalog.open(settings.database_url) as catalog:
         study = _wait_for_end(catalog, study_uid, say)
@@ -135,7 +136,7 @@ def _travel(
     stages = {
         "PACS stores the exam": stored - began,
         "PACS forwards it, node receives": forwarded - stored,
-        **_durations(events),
+        **_durations(events, forwarded_at),
         "results read back": elapsed - (delivered - began),
     }
     findings = json.loads((out / "findings.json").read_text())
@@ -210,17 +211,17 @@ def _wait_for_end(catalog: Catalog, study_uid: str, say: Say) -> StudyRecord:
     raise DemonstrationError(f"the study is still {told} after {DEADLINE_S:g} s")
 
 
-def _durations(events: tuple[EventRecord, ...]) -> dict[str, float]:
-    """Seconds that the study spent in each state of its last revision."""
+def _durations(events: tuple[EventRecord, ...], forwarded_at: datetime) -> dict[str, float]:
+    """Seconds that the study spent in each state since its last instance was sent."""
     named = {
-        StudyState.RECEIVING: f"receiving, then quiet for {QUIET_S} s",
+        StudyState.RECEIVING: f"quiet for {QUIET_S} s, then assembly",
         StudyState.QUEUED: "waiting for a worker",
         StudyState.INFERRING: "volumes, inference, explanation, report",
         StudyState.REPORTING: "results stored",
         StudyState.DELIVERING: "delivery to the PACS",
     }
     return {
-        named[a.target]: (b.at - a.at).total_seconds()
+        named[a.target]: (b.at - max(a.at, forwarded_at)).total_seconds()
         for a, b in pairwise(events)
         if a.target in named
     }

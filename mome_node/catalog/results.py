@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, or_, select, update
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from mome_node.catalog import studies
@@ -96,14 +96,16 @@ def _put_in_outbox(session: Session, sop_instance_uid: str, destination: str, at
 
 
 def resend(session: Session, study_uid: str, cause: str, at: datetime) -> int:
-    """Put all results of the study's current revision in the outbox again; how many deliveries.
+    """Put the results of the study's latest revision in the outbox again; how many deliveries.
 
     TransitionRefusedError unless the study is delivering, delivered or failed; CatalogError if it
     has no results.
     """
     study = studies.find(session, study_uid)
+    # A later revision with the same inputs has no results of its own: the earlier ones stand.
+    latest = select(func.max(ResultTable.revision)).where(ResultTable.study_uid == study_uid)
     ours = select(ResultTable.sop_instance_uid).where(
-        ResultTable.study_uid == study_uid, ResultTable.revision == study.revision
+        ResultTable.study_uid == study_uid, ResultTable.revision == latest.scalar_subquery()
     )
     deliveries = session.scalars(
         update(DeliveryTable)

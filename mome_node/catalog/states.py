@@ -42,8 +42,8 @@ _LATE: Final = "late or corrected input"
 
 INITIAL_STATE: Final = StudyState.RECEIVING
 TRANSITIONS: Final = (
-    Transition(_S.RECEIVING, _S.ASSEMBLED, "complete, or its deadline has passed"),
-    Transition(_S.RECEIVING, _S.NOT_EVALUABLE, "waiting will not help"),
+    Transition(_S.RECEIVING, _S.ASSEMBLED, "complete"),
+    Transition(_S.RECEIVING, _S.NOT_EVALUABLE, "waiting will not help, or its deadline has passed"),
     Transition(_S.RECEIVING, _S.QUARANTINED, "contradicting identity, unreadable instances"),
     Transition(_S.ASSEMBLED, _S.QUEUED, "a model takes it"),
     Transition(_S.ASSEMBLED, _S.NOT_EVALUABLE, "no model takes it"),

@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from mome_node.assembly.rules import AssemblyRules
+from mome_node.errors import NodeError
 from mome_node.jobs.reading import SourceInstance
 from mome_node.results.context import Predecessor
+
+
+class EvaluationInterruptedError(NodeError):
+    """The evaluation was broken off because the node stops: nothing is wrong with the study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +76,22 @@ class NotEvaluated:
 
     reason: str
     quarantine: bool = False
+
+
+class Evaluator(Protocol):
+    """Evaluates one study somewhere else."""
+
+    def prepare(self) -> None:
+        """Be ready to evaluate; NodeError if that cannot be, whatever the study."""
+        ...
+
+    def evaluate(self, request: EvaluationRequest) -> Evaluated | NotEvaluated:
+        """Leave the study's result objects in the request's folder; NodeError if that fails.
+
+        EvaluationInterruptedError if ``interrupt`` was called.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Break off what runs, and begin nothing more: the node stops. From any thread."""
+        ...

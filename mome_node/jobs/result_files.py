@@ -1,14 +1,57 @@
-"""Reading back the result objects that an evaluation left on disk."""
+"""The result objects that an evaluation left on disk: into the store, and back for a successor."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import pydicom
 from pydicom.filereader import read_file_meta_info, read_preamble
 
+from mome_node.catalog.records import ResultRecord, ResultRow
 from mome_node.errors import ResultError
+from mome_node.jobs.requests import MadeObject
+from mome_node.results.context import Predecessor
+from mome_node.storage.local import LocalStore
+from mome_node.storage.store import InstanceIdentity
+
+
+def keep(objects: Sequence[MadeObject], store: LocalStore, made_at: datetime) -> list[ResultRow]:
+    """Put result objects into the store, durable, under the catalogue's keys.
+
+    Raises StorageError, ResultError, or OSError where one cannot be read back.
+    """
+    rows = []
+    for made in objects:
+        dataset, transfer_syntax = dataset_bytes(made.path)
+        identity = InstanceIdentity(made.sop_class_uid, made.sop_instance_uid, transfer_syntax)
+        stored = store.put(identity, dataset)
+        rows.append(
+            ResultRow(
+                sop_instance_uid=made.sop_instance_uid,
+                sop_class_uid=made.sop_class_uid,
+                kind=made.kind,
+                key=stored.key,
+                sha256=stored.sha256,
+                created_at=made_at,
+            )
+        )
+        made.path.unlink()
+    return rows
+
+
+def predecessor_of(
+    revision: int, results: Sequence[ResultRecord], store: LocalStore
+) -> Predecessor | None:
+    """The SR of the latest earlier revision that has one. Raises StorageError if it is lost."""
+    reports = [r for r in results if r.result.kind == "sr" and r.revision < revision]
+    if not reports:
+        return None
+    last = max(reports, key=lambda r: r.revision).result
+    with store.open(last.key) as file:
+        return Predecessor(last.sop_class_uid, last.sop_instance_uid, series_uid_of(file))
 
 
 def dataset_bytes(path: Path) -> tuple[bytes, str]:

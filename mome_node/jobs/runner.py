@@ -1,118 +1,155 @@
-"""Runs the stages on this machine: three timers, one study at a time through the models."""
+"""Runs the stages on this machine: a timer each, one study at a time through the models."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from functools import partial
 
 import structlog
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from mome_node.assembly.completeness import Action
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import StudyRecord
-from mome_node.catalog.states import StudyState
+from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.delivery.outbox import Outbox
-from mome_node.errors import NodeError, TransitionRefusedError
+from mome_node.errors import TransitionRefusedError
+from mome_node.jobs.receiving import ReceivingStudies
+from mome_node.jobs.retries import times_begun
 from mome_node.jobs.stages import Stages
+from mome_node.jobs.timers import Timers, guarded
 
 log = structlog.get_logger(__name__)
 
 PERIOD_S = 0.5
+RETRY_PERIOD_S = 5.0
+LOOK_AGAIN_AFTER_FAULT = timedelta(seconds=30)
+EVALUATOR_PAUSE_S = 30.0
 
 
 class Runner:
     """Looks at the catalogue twice a second and does what is due."""
 
-    def __init__(self, catalog: Catalog, stages: Stages, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        stages: Stages,
+        outbox: Outbox,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._catalog = catalog
         self._stages = stages
         self._outbox = outbox
-        self._looked_at: dict[str, tuple[int, datetime]] = {}
-        self._scheduler = BackgroundScheduler(
-            timezone=UTC, executors={"default": ThreadPoolExecutor(3)}
+        self._monotonic = monotonic
+        self._receiving = ReceivingStudies(stages.policy.quiet_s, monotonic)
+        self._evaluator_again_at = monotonic()
+        self._timers = Timers(
+            (self.assembly_turn, PERIOD_S),
+            (self.evaluation_turn, PERIOD_S),
+            (self.retry_turn, RETRY_PERIOD_S),
+            (self.delivery_turn, PERIOD_S),
         )
-        for turn in (self.assembly_turn, self.evaluation_turn, self.delivery_turn):
-            self._scheduler.add_job(
-                _guarded(turn),
-                "interval",
-                seconds=PERIOD_S,
-                id=turn.__name__,
-                max_instances=1,
-                coalesce=True,
-                misfire_grace_time=None,
-            )
 
     def start(self) -> None:
         """Take up what a crash interrupted, then run until ``stop``."""
-        now = self._stages.clock()
-        for study_uid in self._catalog.recover_interrupted("restart", now):
-            log.info("study taken up again after a restart", study=study_uid)
-        self._scheduler.start()
+        self._recover("restart")
+        self._timers.start()
 
     def stop(self) -> None:
-        """Let what runs end, and run nothing more."""
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+        """Break off a running evaluation, let what else runs end, and run nothing more."""
+        self._timers.ask_to_stop()
+        self._stages.evaluator.interrupt()
+        self._timers.join()
 
     def assembly_turn(self) -> None:
         """Reopen studies with late input and look at those that have become quiet."""
+        for study in self._catalog.studies_in(StudyState.ASSEMBLED):
+            # Nothing else assembles: this one was cut off before a model could have it.
+            _tolerating_news(partial(self._stages.reopen, cause="its assembly broke off"), study)
         for study in self._catalog.studies_with_late_input():
             _tolerating_news(self._stages.reopen, study)
-        for study in self._catalog.studies_awaiting_assembly():
-            if self._is_due(study):
+        waiting = self._catalog.studies_awaiting_assembly()
+        self._receiving.watch(waiting)
+        for study in waiting:
+            if self._receiving.is_due(study):
                 _tolerating_news(self._assemble, study)
 
     def evaluation_turn(self) -> None:
-        """Run the models on the study that waits longest."""
+        """Run the models on one queued study."""
         if self._catalog.paused():
             return
-        for study in self._catalog.studies_in(StudyState.QUEUED)[:1]:
-            _tolerating_news(lambda s: self._stages.evaluate(s.study_uid), study)
+        if any(self._catalog.studies_in(state) for state in INTERRUPTIBLE):
+            # Nothing else evaluates: these could not write down how they ended.
+            self._recover("its evaluation broke off")
+        study = self._next_queued()
+        if study is None or not self._evaluator_is_ready():
+            return
+        _tolerating_news(lambda s: self._stages.evaluate(s.study_uid), study)
+
+    def retry_turn(self) -> None:
+        """Queue failed evaluations again, as far as the policy goes."""
+        if self._catalog.paused():
+            return
+        for study in self._catalog.studies_in(StudyState.FAILED):
+            _tolerating_news(self._stages.retry, study)
 
     def delivery_turn(self) -> None:
         """Send what is due, then settle the studies whose results have all arrived."""
         if self._catalog.paused():
             return
-        self._outbox.run_round()
+        guarded(self._outbox.run_round, turn="delivery round")
         for study in self._catalog.studies_in(StudyState.DELIVERING):
             _tolerating_news(self._stages.settle, study)
 
-    def _is_due(self, study: StudyRecord) -> bool:
-        """Quiet, and not looked at since the last input came, unless its deadline has passed."""
-        assert study.last_input_at is not None
-        now, policy = self._stages.clock(), self._stages.policy
-        if now < study.last_input_at + timedelta(seconds=policy.quiet_s):
-            # A study that never falls quiet is not complete, not even at its deadline.
-            return False
-        inputs, looked_at = self._looked_at.get(study.study_uid, (-1, now))
-        again = looked_at + timedelta(seconds=min(policy.deadline_s, policy.quiet_s or 1.0))
-        return inputs != study.input_count or now >= again
-
     def _assemble(self, study: StudyRecord) -> None:
-        self._looked_at[study.study_uid] = (study.input_count, self._stages.clock())
-        if self._stages.assemble(study) is not Action.WAIT:
-            self._looked_at.pop(study.study_uid, None)
+        # Set first: a study whose look fails is not looked at again twice a second.
+        self._receiving.look_again_in(study, LOOK_AGAIN_AFTER_FAULT)
+        decision = self._stages.assemble(
+            study,
+            seen_for=self._receiving.seen_for(study),
+            unchanged_for=self._receiving.unchanged_for(study),
+        )
+        if decision.action is not Action.WAIT:
+            self._receiving.forget(study)
+        elif decision.look_again_at is not None:
+            self._receiving.look_again_in(study, decision.look_again_at - self._stages.clock())
+
+    def _next_queued(self) -> StudyRecord | None:
+        """The study whose evaluation was begun least often, the oldest of those.
+
+        So that one which brings down the models, or the node, never stands before the others.
+        """
+        least: tuple[int, StudyRecord] | None = None
+        for study in self._catalog.studies_in(StudyState.QUEUED):
+            begun = times_begun(self._catalog.events_of(study.study_uid), study.revision)
+            if begun == 0:
+                return study
+            if least is None or begun < least[0]:
+                least = (begun, study)
+        return least[1] if least else None
+
+    def _evaluator_is_ready(self) -> bool:
+        """Models that cannot be loaded are no study's fault: the studies stay queued."""
+        if self._monotonic() < self._evaluator_again_at:
+            return False
+        ready = guarded(self._stages.evaluator.prepare, turn="inference process")
+        if not ready:
+            self._evaluator_again_at = self._monotonic() + EVALUATOR_PAUSE_S
+        return ready
+
+    def _recover(self, cause: str) -> None:
+        for study_uid in self._catalog.recover_interrupted(cause, self._stages.clock()):
+            log.info("study taken up again", study=study_uid, cause=cause)
 
 
 def _tolerating_news(stage: Callable[[StudyRecord], object], study: StudyRecord) -> None:
     """Run a stage; that the study moved on in between is no fault, the next turn sees it."""
-    try:
-        stage(study)
-    except TransitionRefusedError as refused:
-        log.info("study moved on", study=study.study_uid, why=str(refused))
-    except NodeError as error:
-        log.error("stage failed", study=study.study_uid, cause=str(error))
-
-
-def _guarded(turn: Callable[[], None]) -> Callable[[], None]:
-    """A turn whose database failed is logged; the timer goes on."""
 
     def run() -> None:
         try:
-            turn()
-        except NodeError as error:
-            log.error("turn failed", turn=turn.__name__, cause=str(error))
+            stage(study)
+        except TransitionRefusedError as refused:
+            log.info("study moved on", study=study.study_uid, why=str(refused))
 
-    return run
+    guarded(run, study=study.study_uid)

@@ -8,39 +8,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
-from mome_node.assembly.completeness import Action, decide
+from mome_node.assembly.completeness import Action, Decision, decide
 from mome_node.assembly.plan import StudyPlan
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.assembly.study import plan_study
 from mome_node.catalog.catalog import Catalog
-from mome_node.catalog.records import DeliveryState, ResultRow, StudyRecord
-from mome_node.catalog.states import StudyState
-from mome_node.errors import NodeError
+from mome_node.catalog.records import DeliveryState, StudyRecord
+from mome_node.catalog.states import INTERRUPTIBLE, StudyState
+from mome_node.errors import CatalogError, NodeError, StorageError
 from mome_node.jobs.reading import SourceInstance, inputs_digest, read_study
-from mome_node.jobs.requests import Evaluated, EvaluationRequest, InstalledModel, NotEvaluated
-from mome_node.jobs.result_files import dataset_bytes, series_uid_of
-from mome_node.results.context import Predecessor
+from mome_node.jobs.requests import (
+    EvaluationInterruptedError,
+    EvaluationRequest,
+    Evaluator,
+    InstalledModel,
+    NotEvaluated,
+)
+from mome_node.jobs.result_files import keep, predecessor_of
+from mome_node.jobs.retries import TRIED_AGAIN, EvaluationRetries
+from mome_node.jobs.timers import place
 from mome_node.storage.local import LocalStore
-from mome_node.storage.store import InstanceIdentity
 
 log = structlog.get_logger(__name__)
 
 MAX_REASON = 2000
-
-
-class Evaluator(Protocol):
-    """Evaluates one study somewhere else; raises NodeError when that fails."""
-
-    def evaluate(self, request: EvaluationRequest) -> Evaluated | NotEvaluated:
-        """Leave the study's result objects in the request's folder."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +50,7 @@ class SitePolicy:
     label: str
     station_name: str
     destinations: tuple[str, ...]
+    retries: EvaluationRetries = field(default_factory=EvaluationRetries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,82 +65,87 @@ class Stages:
     data_dir: Path
     clock: Callable[[], datetime]
 
-    def reopen(self, study: StudyRecord) -> None:
-        """Late or corrected input opens the next revision."""
-        self._step(study, StudyState.RECEIVING, "late or corrected input")
+    def reopen(self, study: StudyRecord, cause: str = "late or corrected input") -> None:
+        """Receive again; what had ended, or was evaluated, opens its next revision."""
+        self._step(study, StudyState.RECEIVING, cause)
 
-    def assemble(self, study: StudyRecord) -> Action:
-        """Look whether a study is complete, and let it go on if it is."""
+    def assemble(
+        self,
+        study: StudyRecord,
+        *,
+        seen_for: timedelta = timedelta(0),
+        unchanged_for: timedelta = timedelta(0),
+    ) -> Decision:
+        """Look whether a study is complete, and let it go on if it is.
+
+        ``seen_for`` and ``unchanged_for``: how long somebody watched it receive, and watched
+        nothing come; they count where the recorded times say less, since a clock can be set back.
+        A study that breaks whoever reads it is quarantined.
+        """
+        try:
+            plan, digest = self._plan(study)
+        except (CatalogError, StorageError):
+            raise
+        except Exception as error:  # noqa: BLE001  # a study must not break the others' turn
+            decision = Decision(Action.QUARANTINE, (f"cannot be read: {_told(error)}",))
+            self._act(study, decision)
+            return decision
         assert study.last_input_at is not None
         now = self.clock()
-        plan, sources = self._plan(study, now)
         decision = decide(
             plan,
-            first_input_at=self._revision_began(study),
-            last_input_at=study.last_input_at,
+            first_input_at=min(self._revision_began(study), now - seen_for),
+            last_input_at=min(study.last_input_at, now - unchanged_for),
             now=now,
             quiet_s=self.policy.quiet_s,
             deadline_s=self.policy.deadline_s,
         )
-        reason = "; ".join(decision.reasons)[:MAX_REASON]
-        match decision.action:
-            case Action.EVALUATE:
-                digest = inputs_digest(plan, {s.sop_instance_uid: s.sha256 for s in sources})
-                self._release(study, plan, digest, reason)
-            case Action.NOT_EVALUABLE:
-                self._step(study, StudyState.NOT_EVALUABLE, reason, seen=study.input_count)
-            case Action.QUARANTINE:
-                self._step(study, StudyState.QUARANTINED, reason, seen=study.input_count)
-            case Action.WAIT:
-                pass
-        return decision.action
+        self._act(study, decision)
+        if decision.action is Action.EVALUATE:
+            self._release(study.study_uid, plan, digest)
+        return decision
 
     def evaluate(self, study_uid: str) -> None:
         """Run the models on a queued study and put what they find in the outbox."""
         study = self.catalog.study(study_uid)
-        self._step(study, StudyState.INFERRING, "a worker took it")
-        request = self._request(study)
+        # Asked for before the step, which is refused if anything new was among them.
+        sources = self._sources(study_uid)
+        self._step(study, StudyState.INFERRING, "a worker took it", seen=study.assembled_inputs)
         try:
-            outcome = self.evaluator.evaluate(request)
-        except NodeError as error:
-            self._fail(study_uid, StudyState.INFERRING, error)
-            return
-        if isinstance(outcome, NotEvaluated):
-            target = StudyState.QUARANTINED if outcome.quarantine else StudyState.NOT_EVALUABLE
-            self._from(study_uid, StudyState.INFERRING, target, outcome.reason)
-            return
-        self._from(study_uid, StudyState.INFERRING, StudyState.REPORTING, "predicted")
-        try:
-            rows = self._keep(outcome, request.recorded_at)
-            self.catalog.add_results(
-                study_uid,
-                study.revision,
-                rows,
-                {name: frozenset(row.kind for row in rows) for name in self.policy.destinations},
-                "results are in the outbox",
-                self.clock(),
-            )
-        except NodeError as error:
-            self._fail(study_uid, StudyState.REPORTING, error)
+            self._evaluate(study, sources)
+        except EvaluationInterruptedError:
+            self._from(study_uid, StudyState.INFERRING, StudyState.QUEUED, "the node stops")
+        except Exception as error:  # noqa: BLE001  # whatever it was, it must not stay inferring
+            self._fail(study_uid, error)
+
+    def retry(self, study: StudyRecord) -> None:
+        """Queue a failed study again if the policy says so and nothing new came for it."""
+        events = self.catalog.events_of(study.study_uid)
+        due = self.policy.retries.is_due(events, study.revision, self.clock())
+        if due and not study.has_late_input:
+            self._step(study, StudyState.QUEUED, TRIED_AGAIN)
 
     def settle(self, study: StudyRecord) -> None:
         """A delivering study is delivered, or failed, once nothing of it is pending."""
-        states = {d.state for d in self.catalog.deliveries_of(study.study_uid)}
+        deliveries = self.catalog.deliveries_of(study.study_uid)
+        current = max((d.revision for d in deliveries), default=0)
+        states = {d.state for d in deliveries if d.revision == current}
         if DeliveryState.PENDING in states:
             return
         if DeliveryState.FAILED in states:
             self._step(study, StudyState.FAILED, "a destination refused a result for good")
-        elif states or not self.policy.destinations:
-            cause = "all destinations have it" if states else "kept here: no destination is set"
+        else:
+            cause = "all destinations have it" if states else "kept here: no destination was set"
             self._step(study, StudyState.DELIVERED, cause)
 
-    def _plan(
-        self, study: StudyRecord, now: datetime
-    ) -> tuple[StudyPlan, tuple[SourceInstance, ...]]:
+    def _plan(self, study: StudyRecord) -> tuple[StudyPlan, str]:
+        """The study as assembly sees it now, and the digest of what would be read of it."""
         sources = self._sources(study.study_uid)
         facts = read_study(sources)
-        plan = plan_study(facts.instances, self.policy.rules, now=now, unreadable=facts.unreadable)
-        return plan, sources
+        plan = plan_study(
+            facts.instances, self.policy.rules, now=self.clock(), unreadable=facts.unreadable
+        )
+        return plan, inputs_digest(plan, {s.sop_instance_uid: s.sha256 for s in sources})
 
     def _sources(self, study_uid: str) -> tuple[SourceInstance, ...]:
         """What an evaluation may read: current instances of classes that a role uses."""
@@ -154,82 +157,93 @@ class Stages:
 
     def _revision_began(self, study: StudyRecord) -> datetime:
         """When the current revision's deadline began to run."""
-        opened = [
-            e.at
-            for e in self.catalog.events_of(study.study_uid)
-            if e.target is StudyState.RECEIVING
-        ]
-        return max(opened, default=study.first_received_at)
+        events = self.catalog.events_of(study.study_uid)
+        opened = [e.at for e in events if e.target is StudyState.RECEIVING]
+        return opened[-1] if opened else study.first_received_at
 
-    def _release(self, study: StudyRecord, plan: StudyPlan, digest: str, reason: str) -> None:
+    def _act(self, study: StudyRecord, decision: Decision) -> None:
+        """Take the step out of receiving that was decided on."""
+        target = {
+            Action.EVALUATE: StudyState.ASSEMBLED,
+            Action.NOT_EVALUABLE: StudyState.NOT_EVALUABLE,
+            Action.QUARANTINE: StudyState.QUARANTINED,
+        }.get(decision.action)
+        if target is not None:
+            self._step(study, target, "; ".join(decision.reasons), seen=study.input_count)
+
+    def _release(self, study_uid: str, plan: StudyPlan, digest: str) -> None:
         """A complete study goes to the models, or says why no model may have it."""
-        self._step(study, StudyState.ASSEMBLED, reason, seen=study.input_count, digest=digest)
-        assembled = self.catalog.study(study.study_uid)
-        if digest == study.inputs_digest and self.catalog.results_of(study.study_uid):
+        study = self.catalog.study(study_uid)
+        if self._has_results_of(study, digest):
             # What came late is nothing that the model reads: the results that are there stand.
-            self._step(assembled, StudyState.DELIVERING, "the same inputs as before")
+            self._step(study, StudyState.DELIVERING, "the same inputs as before")
         elif self._has_model(plan):
-            self._step(assembled, StudyState.QUEUED, "a model takes it")
+            self._step(study, StudyState.QUEUED, "a model takes it")
         else:
-            self._step(assembled, StudyState.NOT_EVALUABLE, "no clinical model installed")
+            self._step(study, StudyState.NOT_EVALUABLE, "no clinical model installed")
+
+    def _has_results_of(self, study: StudyRecord, digest: str) -> bool:
+        """Whether the last evaluation read these same inputs and its results are kept."""
+        if digest != study.inputs_digest:
+            return False
+        events = self.catalog.events_of(study.study_uid)
+        last = [e.revision for e in events if e.target is StudyState.REPORTING][-1:]
+        return any(r.revision in last for r in self.catalog.results_of(study.study_uid))
 
     def _has_model(self, plan: StudyPlan) -> bool:
         return any(
             plan.synthetic or not m.synthetic or m.allow_synthetic_on_patients for m in self.models
         )
 
-    def _request(self, study: StudyRecord) -> EvaluationRequest:
+    def _evaluate(self, study: StudyRecord, sources: tuple[SourceInstance, ...]) -> None:
+        """From inferring to delivering, or to where the evaluation says that it belongs."""
+        request = self._request(study, sources)
+        outcome = self.evaluator.evaluate(request)
+        if isinstance(outcome, NotEvaluated):
+            target = StudyState.QUARANTINED if outcome.quarantine else StudyState.NOT_EVALUABLE
+            self._from(study.study_uid, StudyState.INFERRING, target, outcome.reason)
+            return
+        self._from(
+            study.study_uid,
+            StudyState.INFERRING,
+            StudyState.REPORTING,
+            "predicted",
+            digest=outcome.inputs_digest,
+        )
+        rows = keep(outcome.objects, self.store, request.recorded_at)
+        self.catalog.add_results(
+            study.study_uid,
+            study.revision,
+            rows,
+            {name: frozenset(row.kind for row in rows) for name in self.policy.destinations},
+            "results are in the outbox",
+            self.clock(),
+        )
+
+    def _request(
+        self, study: StudyRecord, sources: tuple[SourceInstance, ...]
+    ) -> EvaluationRequest:
         events = self.catalog.events_of(study.study_uid)
-        assembled_at = max(e.at for e in events if e.target is StudyState.ASSEMBLED)
+        assembled_at = [e.at for e in events if e.target is StudyState.ASSEMBLED][-1]
+        results = self.catalog.results_of(study.study_uid)
         return EvaluationRequest(
             study_uid=study.study_uid,
             revision=study.revision,
-            instances=self._sources(study.study_uid),
+            instances=sources,
             rules=self.policy.rules,
             label=self.policy.label,
             station_name=self.policy.station_name,
             recorded_at=assembled_at.astimezone(),
             out_dir=findings_dir(self.data_dir, study),
             pictures=True,
-            predecessor=self._predecessor(study),
+            predecessor=predecessor_of(study.revision, results, self.store),
         )
 
-    def _predecessor(self, study: StudyRecord) -> Predecessor | None:
-        """The SR of the latest earlier revision that has one."""
-        reports = [
-            r
-            for r in self.catalog.results_of(study.study_uid)
-            if r.result.kind == "sr" and r.revision < study.revision
-        ]
-        if not reports:
-            return None
-        last = max(reports, key=lambda r: r.revision).result
-        with self.store.open(last.key) as file:
-            return Predecessor(last.sop_class_uid, last.sop_instance_uid, series_uid_of(file))
-
-    def _keep(self, outcome: Evaluated, created_at: datetime) -> list[ResultRow]:
-        """Put the result objects into the store, durable, under the catalogue's keys."""
-        rows = []
-        for made in outcome.objects:
-            dataset, transfer_syntax = dataset_bytes(made.path)
-            identity = InstanceIdentity(made.sop_class_uid, made.sop_instance_uid, transfer_syntax)
-            stored = self.store.put(identity, dataset)
-            rows.append(
-                ResultRow(
-                    sop_instance_uid=made.sop_instance_uid,
-                    sop_class_uid=made.sop_class_uid,
-                    kind=made.kind,
-                    key=stored.key,
-                    sha256=stored.sha256,
-                    created_at=created_at,
-                )
-            )
-            made.path.unlink()
-        return rows
-
-    def _fail(self, study_uid: str, source: StudyState, error: NodeError) -> None:
-        log.error("study failed", study=study_uid, state=str(source), cause=str(error))
-        self._from(study_uid, source, StudyState.FAILED, str(error))
+    def _fail(self, study_uid: str, error: Exception) -> None:
+        found = self.catalog.study(study_uid).state
+        log.error("study failed", study=study_uid, state=found, cause=_told(error), at=place(error))
+        if found in INTERRUPTIBLE:
+            self._from(study_uid, found, StudyState.FAILED, _told(error))
 
     def _step(
         self,
@@ -238,9 +252,8 @@ class Stages:
         cause: str,
         *,
         seen: int | None = None,
-        digest: str | None = None,
     ) -> None:
-        self._from(study.study_uid, study.state, target, cause, seen=seen, digest=digest)
+        self._from(study.study_uid, study.state, target, cause, seen=seen)
 
     def _from(
         self,
@@ -264,6 +277,11 @@ class Stages:
             inputs_seen=seen,
         )
         log.info("study", study=study_uid, state=str(target), cause=cause)
+
+
+def _told(error: Exception) -> str:
+    """An error in words for the catalogue; foreign words may name a patient."""
+    return str(error) if isinstance(error, NodeError) else f"unexpected {type(error).__name__}"
 
 
 def findings_dir(data_dir: Path, study: StudyRecord) -> Path:

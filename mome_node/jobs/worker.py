@@ -1,19 +1,33 @@
 """The inference process: a child that holds torch and the models, fed one study at a time.
 
-It ends when its parent ends, whatever the way: the pipe between them breaks.
+It ends when its parent ends, whatever the way, also in the middle of a study. Signals that end
+the whole group are its parent's to answer.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Sequence
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+import structlog
+
 from mome_node.errors import ModelError, NodeError
 from mome_node.jobs.models import ModelChoice
-from mome_node.jobs.requests import Evaluated, EvaluationRequest, InstalledModel, NotEvaluated
+from mome_node.jobs.requests import (
+    Evaluated,
+    EvaluationInterruptedError,
+    EvaluationRequest,
+    InstalledModel,
+    NotEvaluated,
+)
+from mome_node.jobs.timers import place
+
+log = structlog.get_logger(__name__)
 
 START_TIMEOUT_S = 300.0
 EVALUATION_TIMEOUT_S = 3600.0
@@ -24,7 +38,7 @@ class WorkerError(NodeError):
 
 
 class InferenceProcess:
-    """The parent's side. Not for several threads at once."""
+    """The parent's side. Only ``interrupt`` may be called from another thread."""
 
     def __init__(
         self,
@@ -38,38 +52,63 @@ class InferenceProcess:
         self._timeout_s = evaluation_timeout_s
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
+        self._interrupted = threading.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number while there is one."""
+        return self._process.pid if self._process is not None else None
 
     def start(self) -> tuple[InstalledModel, ...]:
         """Start the process and load the models; ModelError if a package is bad."""
         self.stop()
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
+        process = context.Process(
             target=_run, args=(theirs, self._choices, self._threads), daemon=True
         )
-        self._process.start()
+        process.start()
+        self._process = process
         theirs.close()
+        if self._interrupted.is_set():  # before there was a process to kill
+            process.kill()
         answer = self._receive(START_TIMEOUT_S)
         if isinstance(answer, Exception):
             self.stop()
             raise ModelError(str(answer)) from answer
-        return tuple(answer)  # type: ignore[arg-type]  # the child's first word is the models
+        assert isinstance(answer, tuple)
+        return answer
+
+    def prepare(self) -> None:
+        """See Evaluator."""
+        if self._process is None or not self._process.is_alive():
+            self.start()
 
     def evaluate(self, request: EvaluationRequest) -> Evaluated | NotEvaluated:
         """Evaluate one study; WorkerError if the process fails, which then starts anew."""
-        if self._process is None or not self._process.is_alive():
-            self.start()
-        assert self._pipe is not None
+        self.prepare()
         try:
-            self._pipe.send(request)
-        except (OSError, ValueError) as error:
-            self.stop()
-            raise WorkerError("the inference process was gone before the study began") from error
+            self._send(request)
+        except OSError:
+            # It ended while it had nothing to do: that is not this study's fault.
+            self.start()
+            try:
+                self._send(request)
+            except OSError as error:
+                self.stop()
+                raise self._ended("was gone before the study began") from error
         answer = self._receive(self._timeout_s)
         if isinstance(answer, Exception):
-            raise WorkerError(f"{type(answer).__name__}: {answer}") from answer
+            raise WorkerError(str(answer)) from answer
         assert isinstance(answer, Evaluated | NotEvaluated)
         return answer
+
+    def interrupt(self) -> None:
+        """See Evaluator."""
+        self._interrupted.set()
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def stop(self) -> None:
         """End the process. Harmless when there is none."""
@@ -80,6 +119,10 @@ class InferenceProcess:
             self._process.join()
         self._pipe = self._process = None
 
+    def _send(self, request: EvaluationRequest) -> None:
+        assert self._pipe is not None
+        self._pipe.send(request)
+
     def _receive(self, timeout_s: float) -> object:
         assert self._pipe is not None
         try:
@@ -87,13 +130,21 @@ class InferenceProcess:
                 return self._pipe.recv()
         except (EOFError, OSError) as error:
             self.stop()
-            raise WorkerError("the inference process ended: out of memory, or killed") from error
+            raise self._ended("ended: out of memory, or killed") from error
         self.stop()
         raise WorkerError(f"the inference process gave no answer in {timeout_s:g} s")
+
+    def _ended(self, how: str) -> NodeError:
+        if self._interrupted.is_set():
+            return EvaluationInterruptedError("the node stops")
+        return WorkerError(f"the inference process {how}")
 
 
 def _run(pipe: Connection, choices: tuple[ModelChoice, ...], threads: int) -> None:
     """The child: load the models, then answer until the pipe breaks."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         import torch
 
@@ -131,11 +182,22 @@ def _run(pipe: Connection, choices: tuple[ModelChoice, ...], threads: int) -> No
             answer = evaluate_study(request, models)
         except Exception as error:  # noqa: BLE001  # one study's fault must not end the process
             answer = _plain(error)
-        pipe.send(answer)
+            log.error("evaluation failed", cause=str(answer), at=place(error))
+        try:
+            pipe.send(answer)
+        except OSError:
+            return
+
+
+def _end_with_parent() -> None:
+    """A node that is started again must not meet an old evaluation that still runs."""
+    parent = parent_process()
+    assert parent is not None  # this is a child
+    parent.join()
+    os._exit(1)
 
 
 def _plain(error: Exception) -> NodeError:
     """An error that pickles, with the words of one of ours; foreign words may name a patient."""
-    if isinstance(error, NodeError):
-        return NodeError(f"{error}")
-    return NodeError(f"unexpected {type(error).__name__}")
+    told = f"{error}" if isinstance(error, NodeError) else f"unexpected {type(error).__name__}"
+    return NodeError(told)

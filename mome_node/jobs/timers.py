@@ -1,0 +1,73 @@
+"""Turns that are taken again and again, whatever happens in one of them."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from mome_node.errors import NodeError
+
+log = structlog.get_logger(__name__)
+
+Turn = Callable[[], None]
+
+
+class Timers:
+    """Takes each turn every so many seconds, in a thread of its own, never the same twice at once.
+
+    A turn that comes due while it still runs is left out; the next one sees what it would have.
+    """
+
+    def __init__(self, *turns: tuple[Turn, float]) -> None:
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC, executors={"default": ThreadPoolExecutor(len(turns))}
+        )
+        for turn, period_s in turns:
+            self._scheduler.add_job(
+                partial(guarded, turn, turn=turn.__name__),
+                "interval",
+                seconds=period_s,
+                next_run_time=datetime.now(UTC),
+                max_instances=1,
+                coalesce=True,
+                misfire_grace_time=None,
+            )
+
+    def start(self) -> None:
+        """Take the first turns now."""
+        self._scheduler.start()
+
+    def ask_to_stop(self) -> None:
+        """Begin no further turn."""
+        if self._scheduler.running:
+            self._scheduler.pause()
+
+    def join(self) -> None:
+        """Wait until the turns that run have ended. Harmless if never started."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+
+
+def guarded(work: Callable[[], object], **about: str) -> bool:
+    """Do some work whose failure must not stop what comes after it; whether it succeeded."""
+    try:
+        work()
+    except NodeError as error:
+        log.error("failed", cause=str(error), **about)
+        return False
+    except Exception as error:  # noqa: BLE001  # one study's fault must not stop the node
+        log.error("failed", cause=f"unexpected {type(error).__name__}", at=place(error), **about)
+        return False
+    return True
+
+
+def place(error: BaseException) -> str:
+    """Where an unexpected error was raised; its message is not told, it may name a patient."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -1,0 +1,118 @@
+"""The real evaluation of small exams, with the bundled demonstration package."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from mome_node.assembly.rules import AssemblyRules
+from mome_node.jobs.evaluate_study import evaluate_study, sources_from
+from mome_node.jobs.models import LoadedModel, ModelChoice, load_models
+from mome_node.jobs.requests import Evaluated, EvaluationRequest, NotEvaluated
+from mome_node.phantom.dicom_writer import write_study
+from mome_node.phantom.exam import PhantomExam, Protocol, Vendor
+from mome_node.phantom.render import render_exam
+from mome_node.results.context import Predecessor
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+SMALL = Protocol((64, 64, 16), (32, 32, 10), (64, 64, 12))
+
+
+@pytest.fixture(scope="module")
+def exam() -> PhantomExam:
+    return render_exam(3, protocol=SMALL, with_lesions=False)
+
+
+@pytest.fixture(scope="module")
+def models() -> tuple[LoadedModel, ...]:
+    return load_models((ModelChoice(),))
+
+
+def request(
+    exam: PhantomExam, folder: Path, *, patient: bool = False, keep: int | None = None
+) -> EvaluationRequest:
+    paths = write_study(exam, folder / "exam", vendor=Vendor.SIEMENS, study_date=NOW.date())
+    by_uid = {}
+    for path in paths[:keep]:
+        dataset = dcmread(path)
+        if patient:
+            del dataset.SyntheticData
+            dataset.save_as(path)
+        by_uid[str(dataset.SOPInstanceUID)] = path
+    return EvaluationRequest(
+        study_uid=str(dataset.StudyInstanceUID),
+        revision=1,
+        instances=sources_from(by_uid),
+        rules=AssemblyRules(),
+        label="research use only",
+        station_name="MOME",
+        recorded_at=NOW,
+        out_dir=folder / "out",
+    )
+
+
+def test_same_request_gives_the_same_bytes(exam, models, tmp_path):
+    first = request(exam, tmp_path)
+    second = replace(first, out_dir=tmp_path / "again")
+    made = [evaluate_study(r, models) for r in (first, second)]
+    assert all(isinstance(m, Evaluated) for m in made)
+    files = [{o.kind: o.path.read_bytes() for o in m.objects} for m in made]
+    assert files[0] == files[1]
+    assert "sr" in files[0]
+    assert json.loads(made[0].findings_path.read_text())["tasks"]
+    report = dcmread(made[0].objects[0].path)
+    assert (report.ContentDate, report.ContentTime[:6]) == ("20260101", "120000")
+
+
+def test_report_of_a_later_revision_names_its_predecessor(exam, models, tmp_path):
+    first = evaluate_study(request(exam, tmp_path), models)
+    old = first.objects[0]
+    later = replace(
+        request(exam, tmp_path / "later"),
+        revision=2,
+        predecessor=Predecessor(old.sop_class_uid, old.sop_instance_uid, old.series_uid),
+    )
+    new = evaluate_study(later, models).objects[0]
+    assert new.sop_instance_uid != old.sop_instance_uid
+    (named,) = dcmread(new.path).PredecessorDocumentsSequence
+    (series,) = named.ReferencedSeriesSequence
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == old.sop_instance_uid
+
+
+def test_synthetic_package_refuses_a_patient(exam, models, tmp_path):
+    outcome = evaluate_study(request(exam, tmp_path, patient=True), models)
+    assert outcome == NotEvaluated("no clinical model installed")
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_object_is_marked_where_a_site_lets_it_evaluate_a_patient(exam, models, tmp_path):
+    choice = ModelChoice(allow_synthetic_on_patients=True)
+    allowed = tuple(replace(m, choice=choice) for m in models)
+    outcome = evaluate_study(request(exam, tmp_path, patient=True), allowed)
+    assert isinstance(outcome, Evaluated)
+    for made in outcome.objects:
+        assert "DEMONSTRATION" in dcmread(made.path).SeriesDescription
+
+
+def test_image_that_cannot_be_decoded_quarantines_the_study(exam, models, tmp_path):
+    wanted = request(exam, tmp_path)
+    path = next(i.path for i in wanted.instances if "dyn" in dcmread(i.path).SeriesDescription)
+    dataset = dcmread(path)
+    dataset.PixelData = dataset.PixelData[:100]
+    dataset.save_as(path)
+    outcome = evaluate_study(wanted, models)
+    assert isinstance(outcome, NotEvaluated)
+    assert outcome.quarantine
+
+
+def test_study_without_dynamic_says_so(exam, models, tmp_path):
+    outcome = evaluate_study(request(exam, tmp_path, keep=10), models)
+    assert isinstance(outcome, NotEvaluated)
+    assert "no dynamic" in outcome.reason

@@ -1,0 +1,68 @@
+"""Turns that go on whatever happens in one of them."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from mome_node.errors import StorageError
+from mome_node.jobs.timers import Timers, guarded
+
+WAIT_S = 30.0
+
+
+def test_turn_is_taken_again_after_it_failed():
+    taken, enough = [], threading.Event()
+
+    def turn() -> None:
+        taken.append(len(taken))
+        if len(taken) == 3:
+            enough.set()
+        raise ValueError("Doe^Jane")
+
+    timer = Timers((turn, 0.01))
+    with structlog.testing.capture_logs() as logs:
+        timer.start()
+        assert enough.wait(WAIT_S)
+        timer.ask_to_stop()
+        timer.join()
+    assert len(logs) >= 3
+    assert "Doe" not in str(logs)
+    assert logs[0]["cause"] == "unexpected ValueError"
+    assert "test_timers.py" in logs[0]["at"]
+
+
+def test_stop_waits_for_the_turn_that_runs_and_begins_no_other():
+    running, may_end, taken = threading.Event(), threading.Event(), []
+
+    def turn() -> None:
+        running.set()
+        assert may_end.wait(WAIT_S)
+        taken.append(1)
+
+    timer = Timers((turn, 0.01))
+    timer.start()
+    assert running.wait(WAIT_S)
+    timer.ask_to_stop()
+    may_end.set()
+    timer.join()
+    assert taken == [1]
+
+
+def test_timer_that_was_never_started_can_be_stopped():
+    timer = Timers((print, 1.0))
+    timer.ask_to_stop()
+    timer.join()
+
+
+def test_errors_of_the_node_are_told_in_their_words():
+    def fail() -> None:
+        raise StorageError("the disk is full")
+
+    with structlog.testing.capture_logs() as logs:
+        assert not guarded(fail, study="1.2")
+    assert logs == [
+        {"event": "failed", "log_level": "error", "cause": "the disk is full", "study": "1.2"}
+    ]
+    assert guarded(lambda: None)

@@ -17,7 +17,7 @@ APT_TEST := $(APT_DEMO) dcmtk chromium fonts-dejavu-core nodejs npm \
 OHIF_VERSION := 3.13.2
 OHIF := .peers/ohif/dist/index.html
 
-.PHONY: install demo test prove lint format types unit conformance peers peers-demo ohif constraints
+.PHONY: install demo test prove lint format unit conformance peers peers-demo ohif constraints
 
 install: $(STAMP)
 
@@ -37,23 +37,20 @@ endif
 demo: install peers-demo
 	$(BIN)/mome-node demo --out ./mome-demo
 
-test: install peers lint types unit conformance
+test: install peers lint unit conformance
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-types: install
-	@true # mypy is part of lint
-
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# A skipped or deselected test fails: tests/conftest.py sees to it.
+# A skipped or deselected test fails: conftest.py sees to it.
 unit: install
-	$(BIN)/pytest tests
+	$(BIN)/pytest tests --numprocesses $(NPROC) --dist loadfile --quiet
 
 conformance: install peers
 	$(BIN)/pytest conformance

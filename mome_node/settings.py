@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy import URL, make_url
 
 from mome_node.errors import SettingsError
+from mome_node.settings_faults import check_environment, faults, unknown_key
+from mome_node.settings_values import AETitle, FolderPath, Host, Label, Number, SqliteUrl, Text
 
 ENV_PREFIX = "MOME_"
 ENV_DELIMITER = "__"
+MAX_FILE_BYTES = 1 << 20
 
-AETitle = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$"),
-]
-"""An application entity title: 1 to 16 ASCII characters without backslash (PS3.5 6.2)."""
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Host = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+Port = Annotated[int, Number, Field(ge=1, le=65535)]
 
 
 class Section(BaseModel):
@@ -41,15 +38,13 @@ class NodeSettings(Section):
     """Who this node is and where it keeps what it has."""
 
     ae_title: AETitle = Field("MOME", description="Our application entity title.")
-    data_dir: Path = Field(
+    data_dir: FolderPath = Field(
         Path("./mome-data"),
         description="Where instances, results and the catalogue lie; relative to this file.",
     )
-    label: Annotated[str, StringConstraints(strip_whitespace=True, min_length=8, max_length=40)] = (
-        Field(
-            "research use only, not for diagnosis",
-            description="Printed in every result object and on every picture.",
-        )
+    label: Label = Field(
+        "research use only, not for diagnosis",
+        description="Printed in every result object and on every picture.",
     )
 
 
@@ -72,13 +67,13 @@ class DicomSettings(Section):
     allow_any_peer: bool = Field(
         False, description="Let anybody send who calls us by our AE title. Not for a hospital."
     )
-    max_associations: Annotated[int, Field(ge=1, le=1000)] = Field(
+    max_associations: Annotated[int, Number, Field(ge=1, le=1000)] = Field(
         25, description="Associations served at the same time; further ones are rejected."
     )
-    network_timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+    network_timeout_s: Annotated[float, Number, Field(gt=0, le=3600)] = Field(
         60.0, description="An association that says nothing for so long is aborted."
     )
-    max_instance_mb: Annotated[int, Field(ge=1, le=16384)] = Field(
+    max_instance_mb: Annotated[int, Number, Field(ge=1, le=16384)] = Field(
         2048, description="Larger data sets are refused."
     )
 
@@ -86,7 +81,7 @@ class DicomSettings(Section):
 class DatabaseSettings(Section):
     """The catalogue's database."""
 
-    url: str | None = Field(
+    url: SqliteUrl | None = Field(
         None,
         description="An SQLAlchemy URL of SQLite; by default catalog.db inside node.data_dir.",
     )
@@ -95,17 +90,17 @@ class DatabaseSettings(Section):
 class AssemblySettings(Section):
     """When a study is complete, and which studies are evaluated at all."""
 
-    quiet_s: Annotated[float, Field(ge=0, le=86400)] = Field(
+    quiet_s: Annotated[float, Number, Field(ge=0, le=86400)] = Field(
         60.0, description="A study is quiet when no new image came for so many seconds."
     )
-    deadline_s: Annotated[float, Field(gt=0, le=7 * 86400)] = Field(
+    deadline_s: Annotated[float, Number, Field(gt=0, le=7 * 86400)] = Field(
         1800.0,
         description="A study that is not complete so long after its first image is not evaluable.",
     )
     required: tuple[Literal["dce", "dwi", "t2"], ...] = Field(
         ("dce",), description="The series roles without which no study is evaluated."
     )
-    max_study_age_days: Annotated[int, Field(ge=0, le=36500)] = Field(
+    max_study_age_days: Annotated[int, Number, Field(ge=0, le=36500)] = Field(
         14, description="Older studies are stored, and not evaluated."
     )
 
@@ -113,7 +108,7 @@ class AssemblySettings(Section):
 class ModelSettings(Section):
     """A model package to run on every complete study."""
 
-    package: str = Field(
+    package: Text = Field(
         description='The folder of a model package, or "demo": the bundled demonstration model.'
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -129,9 +124,7 @@ class ModelSettings(Section):
 class DestinationSettings(Section):
     """A PACS that results are sent to."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
-        description="What we call it."
-    )
+    name: Annotated[Text, Field(max_length=64)] = Field(description="What we call it.")
     kind: Literal["dimse"] = Field("dimse", description="How we reach it: C-STORE.")
     ae: AETitle = Field(description="Its AE title.")
     host: Host = Field(description="Its address.")
@@ -171,7 +164,7 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         """Where the catalogue is."""
-        return self.database.url or f"sqlite:///{self.node.data_dir / 'catalog.db'}"
+        return self.database.url or _sqlite_url(self.node.data_dir / "catalog.db")
 
 
 def load_settings(path: Path) -> Settings:
@@ -182,68 +175,69 @@ def load_settings(path: Path) -> Settings:
     """
     try:
         with path.open("rb") as file:
-            data = tomllib.load(file)
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise SettingsError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB; no settings file")
+        # Editors on Windows begin a file with a byte order mark.
+        data = tomllib.loads(content.decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise SettingsError(f"{path}: no such file; `mome-node init` writes one") from error
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not UTF-8 text, at byte {error.start}") from error
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: cannot be read as TOML: {error}") from error
     return parse_settings(data, base=path.resolve().parent)
 
 
 def parse_settings(data: Mapping[str, Any], *, base: Path) -> Settings:
     """The tree from what a file holds; relative paths are taken from ``base``."""
-    _refuse_unknown_environment(os.environ)
+    problems = check_environment(os.environ, Settings, ENV_PREFIX, ENV_DELIMITER)
+    # Names with an underscore would steer pydantic-settings itself.
+    problems += [unknown_key((key,), Settings) for key in data if key.startswith("_")]
+    if problems:
+        raise SettingsError("\n".join(problems))
     try:
         settings = Settings(**data)
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(error))) from error
-    names = [d.name for d in settings.destination]
-    if len(set(names)) < len(names):
-        raise SettingsError(f"destination.name: found {names}; allowed: each name once")
-    return _absolute(settings, base)
+        raise SettingsError("\n".join(faults(error, Settings))) from error
+    settings = _absolute(settings, base)
+    if contradictions := list(_contradictions(settings)):
+        raise SettingsError("\n".join(contradictions))
+    return settings
 
 
 def _absolute(settings: Settings, base: Path) -> Settings:
     node = settings.node.model_copy(update={"data_dir": (base / settings.node.data_dir).resolve()})
+    url = settings.database.url and make_url(settings.database.url).database
+    database = settings.database.model_copy(
+        update={"url": _sqlite_url((base / url).resolve()) if url else None}
+    )
     models = tuple(
-        m if m.package == "demo" else m.model_copy(update={"package": str(base / m.package)})
+        m
+        if m.package == "demo"
+        else m.model_copy(update={"package": str((base / m.package).resolve())})
         for m in settings.model
     )
-    return settings.model_copy(update={"node": node, "model": models})
+    return settings.model_copy(update={"node": node, "database": database, "model": models})
 
 
-def _refuse_unknown_environment(environ: Mapping[str, str]) -> None:
-    for name in environ:
-        section, delimiter, _ = name.removeprefix(ENV_PREFIX).partition(ENV_DELIMITER)
-        known = section.lower() in Settings.model_fields
-        if name.startswith(ENV_PREFIX) and delimiter and not known:
-            allowed = ", ".join(Settings.model_fields)
-            raise SettingsError(f"{name}: unknown section {section!r}; allowed: {allowed}")
+def _sqlite_url(path: Path) -> str:
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
-def _explain(error: ValidationError) -> list[str]:
-    """One line a fault: the key, what was found, what is allowed."""
-    lines = []
-    for fault in error.errors(include_url=False):
-        key = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            allowed = ", ".join(_keys_beside(fault["loc"]))
-            lines.append(f"{key}: unknown key; allowed here: {allowed}")
-        elif fault["type"] == "missing":
-            lines.append(f"{key}: missing; it has no default")
-        else:
-            rule = fault["msg"].removeprefix("Input should ").removeprefix("be ")
-            lines.append(f"{key}: found {fault['input']!r}; allowed: {rule}")
-    return lines
-
-
-def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
-    """The declared keys of the section that a location lies in."""
-    section: type[BaseModel] = Settings
-    for part in location[:-1]:
-        if isinstance(part, int):
-            continue
-        annotation = section.model_fields[part].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        section = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(section.model_fields)
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """What each value allows and all of them together do not."""
+    names = [d.name for d in settings.destination]
+    if len(set(names)) < len(names):
+        yield f"destination.name: found {names}; allowed: each name once"
+    packages = [m.package for m in settings.model]
+    if len(set(packages)) < len(packages):
+        yield f"model.package: found {packages}; allowed: each package once"
+    rules = settings.assembly
+    if rules.deadline_s < rules.quiet_s:
+        yield (
+            f"assembly.deadline_s: found {rules.deadline_s:g}; allowed: at least "
+            f"assembly.quiet_s, which is {rules.quiet_s:g}"
+        )

@@ -15,15 +15,18 @@ from mome_node.settings import Settings
 
 HEADER = """\
 # Settings of mome-node. Every key is here; a key that is commented out has the value shown.
-# The environment beats this file: MOME_<SECTION>__<KEY>, for example MOME_DICOM__PORT=11113.
-# Relative paths are taken from this file's folder. Results are for research use only.
-"""
+# The environment beats this file: MOME_<SECTION>__<KEY>, for example MOME_DICOM__PORT=11113;
+# a list is given there as JSON, and whole: MOME_DESTINATION='[{"name": "pacs", ...}]'.
+# Relative paths are taken from this file's folder. Results are for research use only."""
 
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "allowed_peers": [{"ae": "PACS", "host": "10.0.0.5"}],
     "destination": [{"name": "pacs", "ae": "PACS", "host": "10.0.0.5", "port": 104}],
 }
 """What a list that is empty by default may hold, shown as a comment."""
+
+NOT_SET = {"url": "sqlite:///mome-data/catalog.db"}
+"""What a key that has no value by default stands for."""
 
 
 def default_settings_file() -> str:
@@ -55,7 +58,7 @@ def _keys(section: type[BaseModel], values: dict[str, Any]) -> Iterator[str]:
         yield from _comment(field.description)
         value = values.get(key, field.get_default())
         if value is None:
-            yield f'# {key} = "..."'
+            yield f"# {key} = {_toml(NOT_SET[key])}"
             continue
         if value == [] and key in EXAMPLES:
             yield f"# for example: {key} = {_toml(EXAMPLES[key])}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mome_node.cli.arguments import add_command, add_json
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from mome_node.cli.arguments import Commands
 
 WRONG_USAGE = 2
+MADE = ("sr.dcm", "seg.dcm", "findings.json", "slice.png", "overlay.png", "contributions.png")
+"""What an analysis leaves; seg.dcm only where there is a region."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -56,31 +60,52 @@ def analyze(options: argparse.Namespace) -> int:
     from mome_node.jobs.requests import EvaluationRequest, NotEvaluated
     from mome_node.results.wording import DEFAULT_LABEL
 
-    found = _read_folder(options.dir)
+    if options.out.resolve() == options.dir.resolve():
+        sys.stderr.write(
+            "mome-node analyze: OUT is DIR; results must not lie among their sources\n"
+        )
+        return WRONG_USAGE
+    found = _read_folder(options.dir, without={(options.out / name).resolve() for name in MADE})
     if (problem := _several(found.facts)) is not None:
         sys.stderr.write(f"mome-node analyze: {problem}\n")
         return WRONG_USAGE
-    with progress("loading the model") as bar:
+    by_uid = {facts.sop_instance_uid: path for path, facts in found.by_path.items()}
+    if len(by_uid) < len(found.by_path):
+        raise HeaderError("different files claim to be one instance (the same SOP Instance UID)")
+    with progress("loading the model"):
         models = load_models((ModelChoice(options.model),))
+    options.out.mkdir(parents=True, exist_ok=True)
+    with (
+        TemporaryDirectory(prefix=".analysis-", dir=options.out) as unfinished,
+        progress("reading") as bar,
+    ):
         request = EvaluationRequest(
             study_uid=found.facts[0].study_uid,
             revision=0,
-            instances=sources_from({i.sop_instance_uid: p for p, i in found.by_path.items()}),
+            instances=sources_from(by_uid),
             # Somebody who names a folder has decided that it is to be evaluated, however old.
             rules=AssemblyRules(max_study_age_days=36500),
             label=DEFAULT_LABEL,
             station_name="MOME",
             recorded_at=_arrived_at(found.by_path),
-            out_dir=options.out,
+            out_dir=Path(unfinished),
             pictures=True,
         )
         task = bar.task_ids[0]
         outcome = evaluate_study(request, models, lambda step: bar.update(task, description=step))
-    if isinstance(outcome, NotEvaluated):
-        raise NodeError(f"not evaluable: {outcome.reason}")
-    for path in sorted(options.out.iterdir()):
+        if isinstance(outcome, NotEvaluated):
+            raise NodeError(f"not evaluable: {outcome.reason}")
+        made = _replace_results(Path(unfinished), options.out)
+    for path in made:
         say(str(path))
     return 0
+
+
+def _replace_results(made: Path, out: Path) -> list[Path]:
+    """Move results to where they were asked for; none of an earlier analysis stays beside them."""
+    for name in MADE:
+        (out / name).unlink(missing_ok=True)
+    return [Path(shutil.move(path, out / path.name)) for path in sorted(made.iterdir())]
 
 
 def series(options: argparse.Namespace) -> int:
@@ -121,21 +146,30 @@ class _Folder:
         self.facts = tuple(by_path.values())
 
 
-def _read_folder(folder: Path) -> _Folder:
+def _read_folder(folder: Path, without: Collection[Path] = ()) -> _Folder:
     if not folder.exists():
         raise SettingsError(f"{folder}: no such folder or file")
     paths = sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else [folder]
+    paths = [path for path in paths if path.resolve() not in without]
     by_path: dict[Path, InstanceFacts] = {}
-    unreadable = []
+    seen: dict[str, InstanceFacts] = {}
+    unreadable = copies = 0
     with progress("reading headers", total=len(paths)) as bar:
         for path in paths:
             try:
-                by_path[path] = read_facts(path)
+                facts = read_facts(path)
             except HeaderError:
-                unreadable.append(path)
+                unreadable += 1
+            else:
+                if seen.get(facts.sop_instance_uid) == facts:
+                    copies += 1
+                else:
+                    seen[facts.sop_instance_uid] = facts
+                    by_path[path] = facts
             bar.advance(bar.task_ids[0])
-    if unreadable:
-        sys.stderr.write(f"{len(unreadable)} files are no readable DICOM and are left out\n")
+    for count, what in ((unreadable, "no readable DICOM"), (copies, "copies")):
+        if count:
+            sys.stderr.write(f"left out: {count} {'file' if count == 1 else 'files'}, {what}\n")
     if not by_path:
         raise HeaderError(f"{folder} holds no readable DICOM file")
     return _Folder(by_path)

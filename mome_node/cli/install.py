@@ -48,14 +48,12 @@ def add_commands(commands: Commands) -> None:
 def init(options: argparse.Namespace) -> int:
     """Write node.toml; never over one that is there."""
     path = options.dir / "node.toml"
+    options.dir.mkdir(parents=True, exist_ok=True)
     try:
-        options.dir.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(default_settings_file())
     except FileExistsError as error:
         raise SettingsError(f"{path} exists; it is left as it is") from error
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be written: {error.strerror}") from error
     say(f"wrote {path}")
     say(f"next: edit it, then `mome-node check --config {path}`")
     return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +21,7 @@ DESCRIPTION = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 only if it did what it says, 2 for wrong usage."""
+    _accept_every_character()
     options = _parser().parse_args(arguments)
     configure_logging(verbose=options.verbose or options.command == "serve")
     try:
@@ -27,15 +30,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"mome-node {options.command}: {error}\n")
         return 1
     except BrokenPipeError:
-        # The reader of our output has enough, as `mome-node studies | head` has.
-        sys.stderr.close()
+        # The reader of our output has enough, as `mome-node studies | head` has: what is left
+        # goes nowhere, so that the interpreter's last flush does not fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        sys.stderr.write(f"mome-node {options.command}: {what or type(error).__name__}\n")
         return 1
     except KeyboardInterrupt:
         return 130
 
 
+def _accept_every_character() -> None:
+    """Escape what a terminal's character set lacks: a letter must not stop a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mome-node", description=DESCRIPTION)
+    parser = argparse.ArgumentParser(
+        prog="mome-node",
+        description=DESCRIPTION,
+        epilog="example: mome-node demo --out ./mome-demo",
+    )
     parser.add_argument("--version", action="version", version=f"mome-node {__version__}")
     parser.add_argument("--verbose", action="store_true", help="log what happens, not only faults")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -19,7 +19,13 @@ TASK_NAMES = ("malignancy", "tnbc", "pcr")
 
 def add_commands(commands: Commands) -> None:
     """Add `model` with its verbs."""
-    parser = commands.add_parser("model", help="import, verify or run a model package")
+    parser = add_command(
+        commands,
+        "model",
+        "import, verify or run a model package",
+        "model verify demo",
+        lambda _: 2,  # argparse asks for a verb before it comes to this
+    )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     make = add_command(
         verbs,

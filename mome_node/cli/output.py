@@ -19,33 +19,42 @@ def console() -> Console:
 
 
 def say(text: str = "") -> None:
-    """A line of the result, on standard output."""
-    sys.stdout.write(f"{text}\n")
+    """A line of the result, on standard output; what a file or a peer said moves no cursor."""
+    sys.stdout.write(f"{_without_controls(text)}\n")
     sys.stdout.flush()
 
 
 def say_json(value: Any) -> None:
     """The result for a program, on standard output."""
-    say(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    sys.stdout.write(f"{json.dumps(value, indent=2, allow_nan=False)}\n")
+    sys.stdout.flush()
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table on a terminal, tab-separated lines elsewhere."""
     out = Console(highlight=False, markup=False)
+    cells = [[_without_controls(str(cell)) for cell in row] for row in rows]
     if not out.is_terminal:
-        for row in (columns, *rows):
-            say("\t".join(str(cell) for cell in row))
+        for line in (columns, *cells):
+            sys.stdout.write("\t".join(line) + "\n")
+        sys.stdout.flush()
         return
     table = Table(*columns)
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+    for line in cells:
+        table.add_row(*line)
     out.print(table)
 
 
 @contextmanager
 def progress(text: str, total: int | None = None) -> Iterator[Progress]:
     """A bar on standard error (nothing where that is no terminal), with one task."""
-    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn()]
-    with Progress(*columns, MofNCompleteColumn(), console=console(), transient=True) as bar:
+    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    watcher = console()
+    off = not watcher.is_terminal
+    with Progress(*columns, console=watcher, transient=True, disable=off) as bar:
         bar.add_task(text, total=total)
         yield bar
+
+
+def _without_controls(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

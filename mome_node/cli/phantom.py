@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from mome_node.phantom.exam import VERSION, Vendor
 if TYPE_CHECKING:
     from mome_node.cli.arguments import Commands
 
+SEEDS = 10**12
+"""How many seeds the DICOM identity of a phantom has room for."""
+
 
 def add_commands(commands: Commands) -> None:
     """Add `phantom`."""
@@ -26,7 +30,7 @@ def add_commands(commands: Commands) -> None:
         phantom,
     )
     parser.add_argument("out", type=Path, metavar="OUT")
-    parser.add_argument("--seed", type=int, default=0, help="which woman and exam (0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="which woman and exam (0)")
     parser.add_argument(
         "--vendor",
         choices=[v.value for v in Vendor],
@@ -44,14 +48,16 @@ def phantom(options: argparse.Namespace) -> int:
     from mome_node.phantom.truth_file import write_truth
 
     folder = options.out / "dicom"
-    if folder.exists() and any(folder.iterdir()):
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
         raise PhantomError(f"{folder} is not empty; two exams must not mix")
     with progress("rendering"):
         exam = render_exam(options.seed, with_lesions=not options.no_lesion)
+    today = datetime.now().astimezone().date()
     study_uid = None
     if options.no_lesion:
         # Other voxels under the same UIDs would be two exams that claim to be one.
-        parts = (str(options.seed), options.vendor, str(options.enhanced), VERSION)
+        parts = (str(options.seed), options.vendor, str(options.enhanced), VERSION, str(today))
         study_uid = derived_uid("phantom without lesion", *parts)
     with progress("writing"):
         paths = write_study(
@@ -60,7 +66,18 @@ def phantom(options: argparse.Namespace) -> int:
             vendor=Vendor(options.vendor),
             enhanced=options.enhanced,
             study_uid=study_uid,
+            study_date=today,
         )
         write_truth(exam.truth, options.out / "truth.json")
     say(f"{len(paths)} DICOM files in {folder}, truth in {options.out / 'truth.json'}")
     return 0
+
+
+def _seed(text: str) -> int:
+    try:
+        seed = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number") from error
+    if not 0 <= seed < SEEDS:
+        raise argparse.ArgumentTypeError(f"a seed lies from 0 to {SEEDS - 1}")
+    return seed

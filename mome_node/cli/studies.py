@@ -1,4 +1,4 @@
-"""`studies`, `show`, `retry`, `pause`, `resume`: what the node knows and did; act on it."""
+"""`studies`, `show`, `retry`, `resend`, `pause`, `resume`: what the node did; act on it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def add_commands(commands: Commands) -> None:
         ("studies", "list the studies that the node knows", studies),
         ("show", "one study: its history, results and deliveries", show),
         ("retry", "try a failed study again", retry),
+        ("resend", "send the current results of a study again", resend),
         ("pause", "stop evaluation and delivery; receiving goes on", pause),
         ("resume", "end the pause", resume),
     ):
-        with_uid = name in {"show", "retry"}
+        with_uid = name in {"show", "retry", "resend"}
         example = f"{name} 2.25.1234" if with_uid else name
         parser = add_command(commands, name, text, f"{example} --config node.toml", run)
         if with_uid:
@@ -115,19 +116,23 @@ def retry(options: argparse.Namespace) -> int:
         now = datetime.now(UTC)
         if study.state is not StudyState.FAILED:
             raise CatalogError(f"the study is {study.state.value}; only a failed one is retried")
-        refused = [
-            d
-            for d in catalog.deliveries_of(options.uid)
-            if d.revision == study.revision and d.state is DeliveryState.FAILED
-        ]
+        refused = [d for d in catalog.deliveries_of(options.uid) if d.state is DeliveryState.FAILED]
         if refused:
             sent = catalog.resend(options.uid, "retry by hand", now)
-            say(f"{sent} deliveries are tried again")
+            say(f"{sent} {'delivery is' if sent == 1 else 'deliveries are'} tried again")
         else:
             catalog.transition(
                 options.uid, StudyState.FAILED, StudyState.QUEUED, "retry by hand", now
             )
             say("the study is evaluated again")
+    return 0
+
+
+def resend(options: argparse.Namespace) -> int:
+    """Put the results of a study back in the outbox."""
+    with _catalog(options) as catalog:
+        sent = catalog.resend(options.uid, "resend by hand", datetime.now(UTC))
+    say(f"{sent} {'delivery is' if sent == 1 else 'deliveries are'} made again")
     return 0
 
 

@@ -1,0 +1,411 @@
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import make_url
+
+from mome_node.errors import SettingsError
+from mome_node.settings import MAX_FILE_BYTES, Settings, load_settings, parse_settings
+from mome_node.settings_file import default_settings_file
+
+Load = Callable[..., Settings]
+
+PEER = '{ ae = "PACS", host = "10.0.0.5" }'
+DESTINATION = '[[destination]]\nname = "pacs"\nae = "PACS"\nhost = "10.0.0.5"\nport = 104\n'
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("MOME_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def load(content: str | bytes = "") -> Settings:
+        path = tmp_path / "node.toml"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return load_settings(path)
+
+    return load
+
+
+def sections() -> Iterator[tuple[str, type[BaseModel]]]:
+    """Every section of the tree with the path to it."""
+
+    def below(path: str, section: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+        yield path, section
+        for key, field in section.model_fields.items():
+            for candidate in (field.annotation, *get_args(field.annotation)):
+                if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                    yield from below(f"{path}.{key}".lstrip("."), candidate)
+
+    return below("", Settings)
+
+
+def test_every_key_has_a_description_and_every_section_a_docstring() -> None:
+    without = [
+        f"{path}.{key}"
+        for path, section in sections()
+        for key, field in section.model_fields.items()
+        if path and not field.description
+    ]
+    assert without == []
+    assert [path for path, section in sections() if not section.__doc__] == []
+
+
+# The file that `mome-node init` writes
+
+
+def test_the_written_file_parses_to_the_defaults(load: Load) -> None:
+    assert load(default_settings_file()) == load("")
+
+
+def test_the_written_file_names_every_key_with_its_description() -> None:
+    text = default_settings_file()
+    lines = {line.removeprefix("# ").partition(" = ")[0] for line in text.splitlines()}
+    words = " ".join(line.removeprefix("# ") for line in text.splitlines())
+    for path, section in sections():
+        if path in {"", "dicom.allowed_peers"}:  # a peer's keys stand in an example, in one line
+            continue
+        assert f"[{path}]" in text
+        assert section.__doc__ is not None
+        assert section.__doc__ in words
+        for key, field in section.model_fields.items():
+            assert key in lines, f"{path}.{key}"
+            assert field.description is not None
+            assert field.description in words, f"{path}.{key}"
+
+
+def test_what_the_written_file_comments_out_can_be_taken_in(load: Load, tmp_path: Path) -> None:
+    commented = [
+        line.removeprefix("# ").removeprefix("for example: ")
+        for line in default_settings_file().splitlines()
+        if " = " in line or line.startswith(("[", "# [["))
+    ]
+    examples = {line.split(" = ")[0] for line in commented if line.startswith("allowed_peers")}
+    assert examples == {"allowed_peers"}
+    taken = [line for line in commented if line != "allowed_peers = []"]
+    settings = load("\n".join(taken))
+    assert settings.dicom.allowed_peers[0].ae == "PACS"
+    assert settings.destination[0].port == 104
+    assert settings.database_url == load("").database_url
+
+
+def test_the_written_file_is_toml_in_ascii() -> None:
+    assert tomllib.loads(default_settings_file())["dicom"]["port"] == 11112
+    assert default_settings_file().isascii()
+
+
+# Environment beats file beats default
+
+
+def test_environment_beats_file_beats_default(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().dicom.port == 11112
+    assert load("[dicom]\nport = 104\n").dicom.port == 104
+    monkeypatch.setenv("MOME_DICOM__PORT", "4242")
+    settings = load("[dicom]\nport = 104\nmax_associations = 3\n")
+    assert settings.dicom.port == 4242
+    assert settings.dicom.max_associations == 3
+
+
+@pytest.mark.parametrize("name", ["MOME_DICOM__ALLOW_ANY_PEER", "mome_dicom__allow_any_peer"])
+def test_a_variable_may_be_written_in_either_case(
+    load: Load, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "true")
+    assert load().dicom.allow_any_peer is True
+
+
+def test_a_list_in_the_environment_is_json_and_replaces_the_files(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOME_DICOM__ALLOWED_PEERS", '[{"ae": "CT", "host": "10.0.0.9"}]')
+    monkeypatch.setenv("MOME_MODEL", '[{"package": "/models/a", "device": "cpu"}]')
+    settings = load(f"[dicom]\nallowed_peers = [{PEER}]\n")
+    assert [p.ae for p in settings.dicom.allowed_peers] == ["CT"]
+    assert [(m.package, m.device) for m in settings.model] == [("/models/a", "cpu")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("MOME_DICM__PORT", "1", "MOME_DICM__PORT: unknown section 'dicm'; allowed: node, dicom"),
+        ("mome_dicm__port", "1", "mome_dicm__port: unknown section"),
+        ("MOME_DICOM_PORT", "1", "MOME_DICOM_PORT: unknown section"),
+        ("MOME_PORT", "1", "MOME_PORT: unknown section"),
+        ("MOME_DICOM__PROT", "1", "MOME_DICOM__PROT: unknown key; allowed: MOME_DICOM__HOST"),
+        ("MOME_DICOM__PORT__X", "1", "unknown key"),
+        ("MOME_DICOM", '{"port": 1}', "MOME_DICOM: unknown key; allowed: MOME_DICOM__HOST"),
+        ("MOME_DICOM__PORT", "x", "dicom.port: found 'x'; allowed: a whole number"),
+        ("MOME_DICOM__PORT", "", "dicom.port: found ''; allowed: a whole number"),
+        ("MOME_DICOM__ALLOWED_PEERS", "PACS", "found 'PACS'; allowed: a list as JSON"),
+        ("MOME_DICOM__ALLOWED_PEERS", '[{"ae": "A"}]', "dicom.allowed_peers.0.host: missing"),
+        ("MOME_MODEL", '[{"package"', "MOME_MODEL: found"),
+        ("MOME_MODEL", "[" * 100_000, "allowed: a list as JSON"),
+        ("MOME_MODEL__0__PACKAGE", "demo", "allowed: MOME_MODEL, with the whole list as JSON"),
+        ("MOME_ASSEMBLY__REQUIRED", '["dce", "ct"]', "assembly.required.1: found 'ct'"),
+    ],
+)
+def test_a_wrong_variable_is_refused_with_what_is_allowed(
+    load: Load, monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert told in str(caught.value)
+
+
+# Unknown keys and values that are not allowed
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("prot = 1", "prot: unknown key; allowed here: node, dicom, database, assembly"),
+        ('_env_file = "x"', "_env_file: unknown key; allowed here: node, dicom"),
+        ("_cli_parse_args = true", "_cli_parse_args: unknown key"),
+        ("[dicm]\nport = 1", "dicm: unknown key; allowed here: node, dicom"),
+        ("[dicom]\nprot = 1", "dicom.prot: unknown key; allowed here: host, port, allowed_peers"),
+        (
+            '[[model]]\npackage = "demo"\ndevise = "cpu"',
+            "model.0.devise: unknown key; allowed here: package, device",
+        ),
+        (
+            '[dicom]\nallowed_peers = [{ ae = "A", host = "h", port = 1 }]',
+            "dicom.allowed_peers.0.port: unknown key; allowed here: ae, host",
+        ),
+        (DESTINATION + "url = 1", "destination.0.url: unknown key; allowed here: name, kind, ae"),
+        ("[[model]]", "model.0.package: missing"),
+        ('[[destination]]\nname = "a"', "destination.0.port: missing"),
+        ("dicom = 1", "dicom: found 1; allowed: a section"),
+        ("[[dicom]]\nport = 1", "dicom: found [{'port': 1}]; allowed: a section"),
+        ('[model]\npackage = "demo"', "allowed: a list of sections, each headed [[model]]"),
+        ("[dicom]\nport = 0", "dicom.port: found 0; allowed: greater than or equal to 1"),
+        ("[dicom]\nport = 65536", "dicom.port: found 65536; allowed: less than or equal to 65535"),
+        ("[dicom]\nport = true", "dicom.port: found True; allowed: a number"),
+        ("[dicom]\nport = 1.5", "dicom.port: found 1.5; allowed: a whole number"),
+        ("[dicom]\nport = 2020-01-01", "allowed: a whole number"),
+        ('[dicom]\nallow_any_peer = "perhaps"', "found 'perhaps'; allowed: true or false"),
+        ("[dicom]\nmax_associations = 0", "dicom.max_associations: found 0"),
+        ("[assembly]\nquiet_s = nan", "assembly.quiet_s: found nan"),
+        ("[assembly]\nquiet_s = inf", "assembly.quiet_s: found inf"),
+        ("[assembly]\nquiet_s = -1", "assembly.quiet_s: found -1"),
+        ("[assembly]\ndeadline_s = 0", "assembly.deadline_s: found 0"),
+        ('[assembly]\nrequired = ["dce", "ct"]', "assembly.required.1: found 'ct'; allowed: 'dce'"),
+        ('[assembly]\nrequired = "dce"', "assembly.required: found 'dce'; allowed: a list"),
+        ('[[model]]\npackage = "demo"\ndevice = "tpu"', "found 'tpu'; allowed: 'auto', 'cpu'"),
+        ('[[model]]\npackage = " "', "model.0.package: found"),
+        ('[[model]]\npackage = "a\\u0000b"', "model.0.package: found"),
+        (DESTINATION + 'kind = "dicomweb"', "destination.0.kind: found 'dicomweb'"),
+        ('[node]\ndata_dir = ""', "node.data_dir: found ''; allowed: a folder's path"),
+        ('[node]\ndata_dir = "a\\u0000b"', "node.data_dir: found"),
+        ('[node]\nlabel = "short"', "node.label: found 'short'"),
+        ('[node]\nlabel = "bell \\u0007 and more"', "node.label: found"),
+        ('[database]\nurl = ""', "database.url: found ''; allowed: sqlite:///PATH"),
+        ('[database]\nurl = "catalog.db"', "allowed: sqlite:///PATH"),
+        ('[database]\nurl = "sqlite://"', "allowed: sqlite:///PATH"),
+        ('[database]\nurl = "sqlite:///:memory:"', "allowed: sqlite:///PATH"),
+        ('[database]\nurl = "sqlite+aiosqlite:///x.db"', "allowed: sqlite:///PATH"),
+        ("[database]\nurl = 5", "database.url: found 5; allowed: text"),
+    ],
+)
+def test_a_wrong_key_or_value_is_refused_with_key_found_and_allowed(
+    load: Load, content: str, told: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(content)
+    assert told in str(caught.value)
+
+
+def test_every_fault_is_told_at_once(load: Load) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load("[dicom]\nport = 0\nhots = 1\n[assembly]\nquiet_s = -1\n")
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        "dicom.port",
+        "dicom.hots",
+        "assembly.quiet_s",
+    ]
+
+
+def test_a_password_in_a_url_is_not_told(load: Load) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load('[database]\nurl = "postgresql://node:hush@db/mome"')
+    assert "hush" not in str(caught.value)
+    assert "postgresql://***@db/mome" in str(caught.value)
+
+
+@pytest.mark.parametrize("title", ["MOME", "A", "A" * 16, "MR 1.5T-BREAST", "a_b", "~!"])
+def test_an_ae_title_of_the_standard_is_taken(load: Load, title: str) -> None:
+    assert load(f"[node]\nae_title = {json.dumps(title)}").node.ae_title == title
+
+
+def test_spaces_around_an_ae_title_do_not_count(load: Load) -> None:
+    assert load('[node]\nae_title = "  MOME  "').node.ae_title == "MOME"
+
+
+@pytest.mark.parametrize(
+    "title", ["", "   ", "A" * 17, "A\\B", "M\u00d6ME", "A\nB", "A\tB", "A\x7f"]
+)
+@pytest.mark.parametrize("key", ["node", "peer", "destination"])
+def test_an_ae_title_that_dicom_does_not_allow_is_refused(load: Load, title: str, key: str) -> None:
+    written = json.dumps(title).replace("\x7f", "\\u007f")
+    content = {
+        "node": f"[node]\nae_title = {written}",
+        "peer": f'[dicom]\nallowed_peers = [{{ ae = {written}, host = "h" }}]',
+        "destination": DESTINATION.replace('"PACS"', written),
+    }[key]
+    with pytest.raises(SettingsError, match="1 to 16 ASCII characters"):
+        load(content)
+
+
+@pytest.mark.parametrize("host", ["pacs", "pacs.example.org", "10.0.0.5", "::1", "fe80::1%eth0"])
+def test_a_host_is_a_name_or_an_address(load: Load, host: str) -> None:
+    content = DESTINATION.replace("10.0.0.5", host)
+    assert load(content).destination[0].host == host
+
+
+@pytest.mark.parametrize("host", ["", " ", "a..b", "a b", "x" * 64, "http://pacs", "a\\u0000b"])
+def test_what_no_resolver_takes_is_no_host(load: Load, host: str) -> None:
+    with pytest.raises(SettingsError, match="a host name or an IP address"):
+        load(DESTINATION.replace("10.0.0.5", host))
+
+
+# Values that contradict each other
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (DESTINATION * 2, r"destination.name: found \['pacs', 'pacs'\]; allowed: each name once"),
+        ('[[model]]\npackage = "demo"\n' * 2, "model.package: .* each package once"),
+        ('[[model]]\npackage = "a"\n[[model]]\npackage = "./b/../a"\n', "each package once"),
+        ("[assembly]\nquiet_s = 60\ndeadline_s = 30\n", "deadline_s: found 30; .* at least"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(load: Load, content: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        load(content)
+
+
+# Paths
+
+
+def test_relative_paths_are_taken_from_the_files_folder(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    settings = load(
+        '[node]\ndata_dir = "data"\n[database]\nurl = "sqlite:///kept/c.db"\n'
+        '[[model]]\npackage = "models/a"\n[[model]]\npackage = "demo"\n'
+    )
+    assert settings.node.data_dir == tmp_path / "data"
+    assert make_url(settings.database_url).database == str(tmp_path / "kept" / "c.db")
+    assert [m.package for m in settings.model] == [str(tmp_path / "models" / "a"), "demo"]
+
+
+def test_a_relative_settings_file_gives_absolute_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "node.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(Path("node.toml")).node.data_dir == tmp_path / "mome-data"
+
+
+def test_absolute_paths_stay(load: Load) -> None:
+    settings = load('[node]\ndata_dir = "/srv/mome"\n[database]\nurl = "sqlite:////srv/c.db"\n')
+    assert settings.node.data_dir == Path("/srv/mome")
+    assert settings.database_url == "sqlite:////srv/c.db"
+
+
+@pytest.mark.parametrize("name", ["data", "what? a # folder%41", "größe"])
+def test_the_catalogue_lies_inside_the_data_directory_by_default(
+    load: Load, tmp_path: Path, name: str
+) -> None:
+    url = load(f"[node]\ndata_dir = {json.dumps(name, ensure_ascii=False)}").database_url
+    assert make_url(url).database == str(tmp_path / name / "catalog.db")
+
+
+# The tree
+
+
+def test_settings_cannot_be_changed(load: Load) -> None:
+    settings = load()
+    with pytest.raises(ValidationError):
+        settings.dicom.port = 1  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        settings.dicom = settings.dicom  # type: ignore[misc]
+
+
+# Files that are no settings
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\xff\xfe[node]", "not UTF-8 text, at byte 0"),
+        ("[node]\nlabel = 'nur für Forschung'".encode("latin-1"), "not UTF-8 text, at byte"),
+        (b"\x00" * 10, "cannot be read as TOML"),
+        (b"[dicom", "cannot be read as TOML"),
+        (b"a = " + b"[" * 50_000, "cannot be read as TOML"),
+        (b"[dicom]\nport = " + b"9" * 5000, "cannot be read as TOML"),
+        (b"[dicom]\nport = 0x" + b"f" * 5000, "dicom.port: found a number too long to show"),
+        (b"[dicom]\nport = 1\nport = 2", "cannot be read as TOML"),
+        (b"#" * (MAX_FILE_BYTES + 1), "larger than 1 MiB"),
+    ],
+    ids=["utf-16", "latin-1", "nul", "cut", "deep", "digits", "hex", "twice", "huge"],
+)
+def test_a_hostile_file_is_refused_in_words(load: Load, content: bytes, told: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(content)
+    assert told in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_long_keys_and_values_are_cut_in_the_message(load: Load) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(f'"{"k" * 100_000}" = 1\n[dicom]\nport = "{"9" * 100_000}"\n')
+    assert len(str(caught.value)) < 500
+
+
+def test_thousands_of_faults_are_not_all_told(load: Load) -> None:
+    with pytest.raises(SettingsError, match="and 4980 more"):
+        load("".join(f"k{n} = 1\n" for n in range(5000)))
+
+
+def test_an_editors_byte_order_mark_is_no_fault(load: Load) -> None:
+    assert load(b"\xef\xbb\xbf[dicom]\r\nport = 105\r\n").dicom.port == 105
+
+
+def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no such file; `mome-node init` writes one"):
+        load_settings(tmp_path / "none.toml")
+    with pytest.raises(SettingsError, match="Is a directory"):
+        load_settings(tmp_path)
+
+
+toml_values = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=8,
+)
+keys = st.sampled_from([k for _, s in sections() for k in s.model_fields]) | st.text(max_size=6)
+
+
+@given(data=st.dictionaries(keys, st.dictionaries(keys, toml_values, max_size=3) | toml_values))
+def test_any_values_at_all_give_settings_or_a_settings_error(data: dict[str, object]) -> None:
+    with suppress(SettingsError):
+        assert parse_settings(data, base=Path("/srv")).node.data_dir.is_absolute()

@@ -80,19 +80,22 @@ SCORES: Final = {
 CONTRIBUTIONS: Final = {
     (task, modality): _private(
         f"CONTR_{task[:3].upper()}_{modality.upper()}",
-        f"{modality.upper()} contribution to {name}, percentage points",
-        f"Shapley value of {modality.upper()} for the {name}, in percentage points: the "
+        f"{modality.upper()} contribution, {name}",
+        f"Shapley value of {modality.upper()} for the {name} score, in percentage points: the "
         "contributions of the modalities that were given add up to the score less the "
         "reference (the model's output with no modality).",
     )
     for task, name in (
-        ("malignancy", "malignancy score"),
-        ("tnbc", "triple-negative score"),
-        ("pcr", "response score"),
+        ("malignancy", "malignancy"),
+        ("tnbc", "triple-negative"),
+        ("pcr", "response"),
     )
     for modality in ("dce", "dwi", "t2")
 }
-"""Concept of the contribution of each modality to the score of each task."""
+"""Concept of the contribution of each modality to the score of each task.
+
+Viewers print the meaning beside the image, in one line, and cut what is too long.
+"""
 
 SHARE: Final = _private(
     "SHARE",
@@ -101,7 +104,7 @@ SHARE: Final = _private(
 )
 SHARE_OUTSIDE: Final = _private(
     "SHARE_OUTSIDE",
-    "Share of attribution outside the breasts",
+    "Attribution outside breasts",
     "Part of the evaluated field's positive attribution that lies outside both breasts, in "
     "percent. A large share means that the score rests on something else than breast tissue.",
 )

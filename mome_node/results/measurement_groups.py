@@ -36,11 +36,12 @@ from mome_node.results.sources import SourceImages
 
 FIELD_NAME: Final = "Evaluated field"
 
-LABEL_MARGIN: Final = 0.125
-"""Part of the image's width that the field's box keeps free at either side for its label."""
+LABEL_MARGIN: Final = 0.3
+"""Part of the image's width that the field's box keeps free at the right: viewers print the
+numbers there, and cut them at the image's edge."""
 
 EDGE_MARGIN: Final = 0.02
-"""Part of the image's height that the field's box keeps free at top and bottom."""
+"""Part of the image's size that the field's box keeps free at its other sides."""
 
 Group = (
     PlanarROIMeasurementsAndQualitativeEvaluations
@@ -62,7 +63,9 @@ def measurement_groups(
 
 def _field(findings: Findings, context: ResultContext, sources: SourceImages) -> Group:
     primary = findings.tasks[0].model
-    measurements = [m for task in findings.tasks for m in _scores(task, primary)]
+    # Scores first: OHIF prints five lines and leaves the rest out.
+    measurements = [_score(task, primary) for task in findings.tasks]
+    measurements += [m for task in findings.tasks for m in _contributions(task)]
     if findings.regions or findings.share_outside_breast > 0:
         measurements.append(_percentage(codes.SHARE_OUTSIDE.code, findings.share_outside_breast))
     return PlanarROIMeasurementsAndQualitativeEvaluations(
@@ -85,41 +88,49 @@ def _field(findings: Findings, context: ResultContext, sources: SourceImages) ->
 def field_polygon(
     box: tuple[int, int, int, int],
     shape: tuple[int, int, int],
-    side_margin: float = LABEL_MARGIN,
+    label_margin: float = LABEL_MARGIN,
 ) -> NDArray[np.float64]:
-    """Closed polygon (5, 2) of (column, row) for the field, kept off the image's edges."""
+    """Closed polygon (5, 2) of (column, row) for the field, kept off the image's edges.
+
+    ``label_margin`` is the part of the image's width that stays free at the right.
+    """
     columns, rows, _ = shape
-    free = np.array([columns * side_margin, rows * EDGE_MARGIN] * 2)
-    most = np.array([columns, rows] * 2) - free
-    x0, y0, x1, y1 = np.clip(np.array(box, dtype=np.float64), free, most)
+    least = np.array([columns, rows] * 2) * EDGE_MARGIN
+    most = np.array([columns * (1 - label_margin), rows * (1 - EDGE_MARGIN)] * 2)
+    x0, y0, x1, y1 = np.clip(np.array(box, dtype=np.float64), least, most)
     if x0 >= x1 or y0 >= y1:
         raise ResultError(f"the evaluated field {box} is empty on an image of {columns} × {rows}")
     return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
 
 
-def _scores(score: TaskScore, primary: ModelIdentity) -> list[Measurement]:
+def _score(score: TaskScore, primary: ModelIdentity) -> Measurement:
     if score.task not in codes.SCORES:
         raise ResultError(f"no coded concept for the task {score.task!r}: {list(codes.SCORES)}")
     own_model: dict[str, Any] = {}
     if score.model != primary:
         own_model["algorithm_id"] = _algorithm(score.model)
-    value = score.prediction.probability
+    return _percentage(codes.SCORES[score.task].code, score.prediction.probability, **own_model)
+
+
+def _contributions(score: TaskScore) -> list[Measurement]:
     return [
-        _percentage(codes.SCORES[score.task].code, value, **own_model),
-        *(
-            _percentage(codes.CONTRIBUTIONS[score.task, modality.value].code, contribution)
-            for modality, contribution in score.prediction.contributions
-        ),
+        _percentage(codes.CONTRIBUTIONS[score.task, modality.value].code, contribution)
+        for modality, contribution in score.prediction.contributions
     ]
 
 
 def _percentage(name: Code, fraction: float, **details: Any) -> Measurement:
     if not np.isfinite(fraction):
         raise ResultError(f"{name.meaning} is not a finite number")
-    value = round(fraction * 100)
-    measurement = Measurement(name=name, value=value, unit=codes.PERCENT, **details)
-    measurement[0].MeasuredValueSequence[0].NumericValue = str(value)  # highdicom writes "63.0"
+    measurement = Measurement(name=name, value=0, unit=codes.PERCENT, **details)
+    measurement[0].MeasuredValueSequence[0].NumericValue = _percent(fraction)
     return measurement
+
+
+def _percent(fraction: float) -> str:
+    """Whole percent; one digit of what would round to 0: OHIF prints no number for a 0."""
+    value = fraction * 100 or 0.0  # no -0
+    return str(round(value) or f"{value:.1g}")
 
 
 def _volumetric(

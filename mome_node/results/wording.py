@@ -30,7 +30,8 @@ NO_REGION: Final = (
 )
 FIELD_MEANING: Final = (
     "The box named Evaluated field stands for what the model saw and carries the exam's scores. "
-    "It marks no finding, and is drawn short of the image's edge so that its label can be read."
+    "It marks no finding. The model saw more than the box: it is drawn short of the image's right "
+    "edge so that its label can be read."
 )
 NOT_ASSESSED: Final = (
     "Not assessed: implants (MR headers do not tell), mastectomy, recent biopsy, clip or "

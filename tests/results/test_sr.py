@@ -69,9 +69,9 @@ def test_the_evaluated_field_carries_score_and_contributions_in_whole_percent(
     assert _tracking(field)[0] == "Evaluated field"
     assert _numbers(field) == {
         "Exam malignancy score": ("63", "%"),
-        "DCE contribution to malignancy score, percentage points": ("21", "%"),
-        "DWI contribution to malignancy score, percentage points": ("-5", "%"),
-        "T2 contribution to malignancy score, percentage points": ("-3", "%"),
+        "DCE contribution, malignancy": ("21", "%"),
+        "DWI contribution, malignancy": ("-5", "%"),
+        "T2 contribution, malignancy": ("-3", "%"),
     }
     finding = _child(field, "Finding").ConceptCodeSequence[0]
     assert finding.CodeMeaning == "Evaluated field, not a finding"

@@ -17,7 +17,6 @@ from conformance.waiting import wait_until
 from mome_node.catalog.states import StudyState
 from mome_node.delivery.destination import Destination, Outgoing
 from mome_node.delivery.dimse import DimseSender
-from mome_node.delivery.ping import ping
 from mome_node.demonstration.pacs.orthanc import Orthanc
 from mome_node.errors import DeliveryError
 from mome_node.phantom.dicom_writer import write_study
@@ -218,14 +217,3 @@ def test_a_real_patients_study_ends_without_a_result_of_the_demonstration(
         assert "no clinical model installed" in catalog.study(study_of(paths)).reason
         assert catalog.results_of(study_of(paths)) == ()
     assert orthanc.instance_count(study_of(paths)) == 0
-
-
-def test_bad_files_are_refused_or_kept_and_the_node_goes_on(node, exam):
-    data = Path(__file__).resolve().parent.parent / "tests" / "data" / "dicom" / "malformed"
-    files = sorted(p for p in data.rglob("*.dcm"))
-    assert len(files) > 20
-    for path in files:
-        dcmtk.storescu(node.address, [path], "-R")
-        assert ping(destination(node)).reached, path.name
-    assert len(send(node, exam)) == len(exam)
-    node.wait_for(study_of(exam), StudyState.DELIVERED)

@@ -37,10 +37,12 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def _tell(made: Demonstration) -> None:
+    from mome_node.results.wording import points
+
     findings: dict[str, Any] = made.findings
     say(f"{findings['label']}; the exam and the model are synthetic")
     for task in findings["tasks"]:
-        parts = ", ".join(f"{m} {100 * v:+.0f}" for m, v in task["contribution"].items())
+        parts = ", ".join(f"{m} {points(v)}" for m, v in task["contribution"].items())
         say(
             f"exam {task['task']} score {100 * task['probability']:.0f} %, in percentage points "
             f"against a reference of {100 * task['prior']:.0f} %: {parts}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conformance import dcmtk, objects, peers
+from conformance.study_results import StudyMaker
 from mome_node.demonstration.pacs.orthanc import Orthanc
 
 StartDcmtk = Callable[..., dcmtk.DcmtkServer]
@@ -80,6 +81,12 @@ def _starter(start_server: StartDcmtk, folder: Path) -> Iterator[StartDcmtk]:
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def make_study(tmp_path_factory: pytest.TempPathFactory) -> StudyMaker:
+    """Phantoms evaluated by the node's own pipeline; what is made stays as it is."""
+    return StudyMaker(tmp_path_factory.mktemp("studies"))
 
 
 @pytest.fixture

@@ -85,7 +85,6 @@ PIXELMED_JARS = tuple(
         "xalan2",
         "serializer",
         "xercesImpl",
-        "xml-apis",
         "slf4j-api",
         "slf4j-nop",
         "commons-codec",

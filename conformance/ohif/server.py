@@ -21,6 +21,7 @@ _CONFIGURATION = {
     "modes": [],
     "showStudyList": True,
     "showLoadingIndicator": True,
+    "investigationalUseDialog": {"option": "never"},  # it would lie over the thumbnails
     "maxNumberOfWebWorkers": 1,
     "defaultDataSourceName": "dicomweb",
     "dataSources": [

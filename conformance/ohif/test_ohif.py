@@ -1,36 +1,133 @@
-"""Results opened in OHIF: the SR's outline and numbers and the SEG's region are really drawn."""
+"""Results opened in OHIF: what a radiologist sees of them, and where."""
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from conformance.ohif.viewer import Viewer
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from conformance.ohif.viewer import ShownImage, Viewer
+from conformance.study_results import EvaluatedStudy, StudyMaker
+from mome_node.demonstration.pacs.orthanc import Orthanc
+from mome_node.phantom.exam import Protocol, Vendor
 
 pytestmark = pytest.mark.peer("Chromium")
 
-
-def assert_sr_is_readable(viewer: Viewer, study_uid: str, *words: str) -> None:
-    """The study's SR draws an outline, and ``words`` stand beside it."""
-    viewer.open_study(study_uid)
-    texts = viewer.open_sr()
-    viewer.screenshot("sr")
-    for expected in words:
-        assert any(expected in text for text in texts), f"{expected!r} is not in {texts}"
+FULL_EXAM = Protocol()
+NEAR_MM = 15.0
+"""How far the middle of what is drawn may lie from the region's centre, in the image's plane."""
+ENHANCED = [
+    pytest.param(vendor, marks=pytest.mark.long) for vendor in (Vendor.PHILIPS, Vendor.SIEMENS)
+]
 
 
-def test_sr_opens_with_its_outline_and_its_score(viewer, orthanc, exam):
-    orthanc.store_study([*exam.images, exam.sr])
-    assert_sr_is_readable(viewer, exam.study_uid, "Exam malignancy score: 42")
+def open_study(
+    viewer: Viewer, orthanc: Orthanc, study: EvaluatedStudy, *results: Path | None
+) -> None:
+    orthanc.store_study([*study.images, *(path for path in results if path is not None)])
+    viewer.open_study(study.study_uid)
 
 
-def test_seg_opens_with_its_region(viewer, orthanc, exam):
-    orthanc.store_study([*exam.images, exam.seg])
-    viewer.open_study(exam.study_uid)
+def assert_score_is_readable(viewer: Viewer, study: EvaluatedStudy) -> None:
+    """The exam's score is printed, whole, beside the box of the evaluated field."""
+    score = round(100 * study.findings["tasks"][0]["probability"])
+    texts = [drawn for drawn in viewer.texts() if "Exam malignancy score" in drawn.text]
+    assert len(texts) == 1
+    assert f"Exam malignancy score: {score}.00 %" in texts[0].text
+    assert texts[0].text.count("contribution, malignancy: ") == 3
+    assert texts[0].lies_in(viewer.viewport())
+    field = max(viewer.outlines(), key=lambda drawn: drawn.right - drawn.left)
+    assert field.lies_in(viewer.viewport())
+    assert field.right - field.left > 0.3 * (viewer.viewport().right - viewer.viewport().left)
+
+
+def assert_near_a_region(place: np.ndarray, study: EvaluatedStudy) -> None:
+    """A place in mm LPS lies near a region's centre; the slices are axial."""
+    centers = np.array([region["center_mm"] for region in study.findings["regions"]])
+    assert np.linalg.norm((centers - place)[:, :2], axis=1).min() < NEAR_MM
+
+
+def key_images(study: EvaluatedStudy) -> set[ShownImage]:
+    """The frames that the SEG's frames were made from."""
+    series = {str(ds.SOPInstanceUID): str(ds.SeriesInstanceUID) for ds in headers(study)}
+    found = set()
+    for groups in dcmread(study.seg).PerFrameFunctionalGroupsSequence:
+        source = groups.DerivationImageSequence[0].SourceImageSequence[0]
+        uid = str(source.ReferencedSOPInstanceUID)
+        frame = int(source.get("ReferencedFrameNumber", 1))
+        found.add(ShownImage(series[uid], uid, frame))
+    return found
+
+
+def headers(study: EvaluatedStudy) -> list:
+    return [dcmread(path, stop_before_pixels=True) for path in study.images]
+
+
+def assert_sr_opens(viewer: Viewer, study: EvaluatedStudy) -> None:
+    viewer.open_sr()
+    viewer.decline_prompt()
+    viewer.screenshot(f"sr-{study.name}")
+    assert_score_is_readable(viewer, study)
+    assert viewer.shown_image() in key_images(study)
+    region = min(viewer.outlines(), key=lambda drawn: drawn.right - drawn.left)
+    assert_near_a_region(viewer.place_of(region), study)
+    share = round(100 * study.findings["regions"][0]["share"])
+    assert any(f"Share of attribution: {share}.00 %" in drawn.text for drawn in viewer.texts())
+
+
+def assert_seg_opens(viewer: Viewer, study: EvaluatedStudy) -> None:
     viewer.open_seg()
+    viewer.screenshot(f"seg-{study.name}")
+    assert viewer.shown_image() in key_images(study)
+    assert_near_a_region(viewer.place_of(viewer.coloured_region()), study)
 
 
-def test_study_without_results_shows_images_and_no_overlay(viewer, orthanc, exam):
-    orthanc.store_study(exam.images)
-    viewer.open_study(exam.study_uid)
+def test_sr_opens_with_the_region_outlined_and_the_score_printed_whole(
+    viewer: Viewer, orthanc: Orthanc, make_study: StudyMaker
+) -> None:
+    study = make_study(protocol=FULL_EXAM)
+    open_study(viewer, orthanc, study, study.sr, study.seg)
+    assert_sr_opens(viewer, study)
+
+
+def test_seg_opens_with_its_region_over_the_series_it_was_made_from(
+    viewer: Viewer, orthanc: Orthanc, make_study: StudyMaker
+) -> None:
+    study = make_study(protocol=FULL_EXAM)
+    open_study(viewer, orthanc, study, study.seg)
+    assert_seg_opens(viewer, study)
+
+
+@pytest.mark.parametrize("vendor", ENHANCED)
+def test_results_of_enhanced_images_open_on_the_frame_that_they_name(
+    viewer: Viewer, orthanc: Orthanc, make_study: StudyMaker, vendor: Vendor
+) -> None:
+    study = make_study(vendor, enhanced=True)
+    open_study(viewer, orthanc, study, study.sr, study.seg)
+    assert_sr_opens(viewer, study)
+    viewer.open_study(study.study_uid)
+    assert_seg_opens(viewer, study)
+
+
+@pytest.mark.long
+def test_sr_without_a_region_shows_the_score(
+    viewer: Viewer, orthanc: Orthanc, make_study: StudyMaker
+) -> None:
+    study = make_study(Vendor.GE, with_regions=False)
+    open_study(viewer, orthanc, study, study.sr)
+    viewer.open_sr()
+    viewer.decline_prompt()
+    viewer.screenshot(f"sr-{study.name}")
+    assert_score_is_readable(viewer, study)
+    assert len(viewer.outlines()) == 1
+
+
+@pytest.mark.long
+def test_study_without_results_shows_images_and_no_overlay(
+    viewer: Viewer, orthanc: Orthanc, make_study: StudyMaker
+) -> None:
+    open_study(viewer, orthanc, make_study())
     assert viewer.objects() == []
     assert not viewer.shows_overlay()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ _FLAGS = (
 _WINDOW = (1280, 900)
 _FIRST_IMAGE_MS = 120_000.0
 _OVERLAY_MS = 60_000.0
+_NO = '[data-cy="no-hydrate-btn"]'
 _THUMBNAIL = '[data-cy="study-browser-thumbnail-no-image"]'
 _DRAWN = "svg.svg-layer :is(polyline, path, circle, ellipse, line)"
 _VIEWPORT = ".cornerstone-viewport-element, .viewport-element"
@@ -37,10 +39,28 @@ _REMOVE_TOUR = """
 document.querySelectorAll('.shepherd-element, .shepherd-modal-overlay-container')
     .forEach(element => element.remove())
 """
+_DRAWN_BOXES = """
+selector => [...document.querySelectorAll(selector)].map(element => {
+    const box = element.getBoundingClientRect()
+    return [element.textContent, box.left, box.top, box.right, box.bottom]
+})
+"""
+_SHOWN_IMAGE = """
+() => window.cornerstone.getEnabledElements().map(each => each.viewport.getCurrentImageId())[0]
+"""
+_PLACE = """
+([x, y]) => {
+    const shown = window.cornerstone.getEnabledElements()[0].viewport
+    const box = shown.element.getBoundingClientRect()
+    return Array.from(shown.canvasToWorld([x - box.left, y - box.top]))
+}
+"""
+_IMAGE_ID = re.compile(
+    r"/series/(?P<series>[\d.]+)/instances/(?P<instance>[\d.]+)/frames/(?P<frame>\d+)"
+)
 _COLOUR_STEP = 40  # between the channels of a pixel: images are grey, overlays are not
 _GREEN = 150  # of an SR's outline over the other channels
 _FEWEST_PIXELS = 50
-
 
 _FRAME_MS = 100.0
 _Judge = Callable[[NDArray[np.int16]], bool]
@@ -48,6 +68,34 @@ _Judge = Callable[[NDArray[np.int16]], bool]
 
 class ViewerError(AssertionError):
     """The viewer did not show what it was asked for."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Something drawn over the image: its text, if it is one, and its place on the page."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def lies_in(self, other: Drawn) -> bool:
+        return (
+            self.left >= other.left
+            and self.top >= other.top
+            and self.right <= other.right
+            and self.bottom <= other.bottom
+        )
+
+
+@dataclass(frozen=True)
+class ShownImage:
+    """The image that the viewport shows."""
+
+    series_uid: str
+    sop_instance_uid: str
+    frame: int
 
 
 @dataclass
@@ -94,6 +142,45 @@ class Viewer:
         except PlaywrightTimeoutError as error:
             raise self._error("the SEG draws no region") from error
 
+    def decline_prompt(self) -> None:
+        """Answer No to the question that lies over the image: what is drawn stays."""
+        self.page.click(_NO, timeout=_OVERLAY_MS)
+        self.page.wait_for_selector(_NO, state="detached", timeout=_OVERLAY_MS)
+
+    def texts(self) -> list[Drawn]:
+        """The blocks of text beside the outlines, each with all its lines."""
+        return self._boxes("svg.svg-layer text")
+
+    def outlines(self) -> list[Drawn]:
+        """The closed outlines over the image."""
+        return self._boxes("svg.svg-layer polyline")
+
+    def viewport(self) -> Drawn:
+        """The place of the image on the page."""
+        return self._boxes(_VIEWPORT)[0]
+
+    def shown_image(self) -> ShownImage:
+        """Which image is shown, from Cornerstone itself."""
+        found = _IMAGE_ID.search(str(self.page.evaluate(_SHOWN_IMAGE)))
+        if found is None:
+            raise self._error("no image is shown")
+        return ShownImage(found["series"], found["instance"], int(found["frame"]))
+
+    def place_of(self, drawn: Drawn) -> NDArray[np.float64]:
+        """Where the middle of something drawn lies in the patient, in mm LPS, as the viewer says."""
+        middle = [(drawn.left + drawn.right) / 2, (drawn.top + drawn.bottom) / 2]
+        return np.array(self.page.evaluate(_PLACE, middle))
+
+    def coloured_region(self) -> Drawn:
+        """The box around the pixels that a SEG colours."""
+        rows, columns = np.nonzero(_region(np.asarray(self.picture(), dtype=np.int16)))
+        if not len(rows):
+            raise self._error("no region is drawn")
+        corner = self.viewport()
+        left, right = corner.left + columns.min(), corner.left + columns.max()
+        top, bottom = corner.top + rows.min(), corner.top + rows.max()
+        return Drawn("", float(left), float(top), float(right), float(bottom))
+
     def shows_overlay(self) -> bool:
         """Tell whether an outline or a region is drawn now."""
         picture = np.asarray(self.picture(), dtype=np.int16)
@@ -109,6 +196,9 @@ class Viewer:
         path = self.folder / f"{name}.png"
         self.page.screenshot(path=path)
         return path
+
+    def _boxes(self, selector: str) -> list[Drawn]:
+        return [Drawn(*found) for found in self.page.evaluate(_DRAWN_BOXES, selector)]
 
     def _open(self, modality: str, number: int) -> None:
         self.page.wait_for_selector(_THUMBNAIL, timeout=_FIRST_IMAGE_MS)
@@ -160,8 +250,14 @@ def _has_outline(picture: NDArray[np.int16]) -> bool:
 
 
 def _has_region(picture: NDArray[np.int16]) -> bool:
-    """``picture`` (rows, columns, RGB) has a colour that neither images nor OHIF's blue have."""
+    """``picture`` (rows, columns, RGB) shows a SEG's region."""
+    return int(_region(picture).sum()) >= _FEWEST_PIXELS
+
+
+def _region(picture: NDArray[np.int16]) -> NDArray[np.bool_]:
+    """Pixels of a colour that neither images nor OHIF's blue nor an SR's outline have."""
     red, green, blue = np.moveaxis(picture, -1, 0)
     warm = np.maximum(red, green) - blue > _COLOUR_STEP
     outline = green - np.maximum(red, blue) > _GREEN
-    return int((warm & ~outline).sum()) >= _FEWEST_PIXELS
+    found: NDArray[np.bool_] = warm & ~outline
+    return found

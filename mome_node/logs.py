@@ -11,15 +11,18 @@ import structlog
 
 def configure_logging(*, verbose: bool = False) -> None:
     """Log to standard error: readable lines on a terminal, one JSON object a line elsewhere."""
-    # pydicom quotes element values in its warnings, and those may name a patient.
-    warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")
-    warnings.filterwarnings("ignore", module=r"highdicom(\..*)?")
+    # pydicom quotes element values in its warnings, and those may name a patient. Which module a
+    # warning is laid at is up to the library: so none is shown.
+    warnings.simplefilter("ignore")
     # Libraries' own loggers are not read for what they may quote.
     for name in ("", "pynetdicom", "pydicom", "highdicom", "apscheduler", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     on_terminal = sys.stderr.isatty()
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
+        # Not the default traceback: it shows local variables.
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if on_terminal
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[

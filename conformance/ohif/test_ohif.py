@@ -18,9 +18,6 @@ pytestmark = pytest.mark.peer("Chromium")
 FULL_EXAM = Protocol()
 NEAR_MM = 15.0
 """How far the middle of what is drawn may lie from the region's centre, in the image's plane."""
-ENHANCED = [
-    pytest.param(vendor, marks=pytest.mark.long) for vendor in (Vendor.PHILIPS, Vendor.SIEMENS)
-]
 
 
 def open_study(
@@ -100,7 +97,8 @@ def test_seg_opens_with_its_region_over_the_series_it_was_made_from(
     assert_seg_opens(viewer, study)
 
 
-@pytest.mark.parametrize("vendor", ENHANCED)
+@pytest.mark.long
+@pytest.mark.parametrize("vendor", [Vendor.PHILIPS, Vendor.GE])
 def test_results_of_enhanced_images_open_on_the_frame_that_they_name(
     viewer: Viewer, orthanc: Orthanc, make_study: StudyMaker, vendor: Vendor
 ) -> None:
@@ -109,6 +107,20 @@ def test_results_of_enhanced_images_open_on_the_frame_that_they_name(
     assert_sr_opens(viewer, study)
     viewer.open_study(study.study_uid)
     assert_seg_opens(viewer, study)
+
+
+@pytest.mark.long
+def test_results_on_a_series_of_several_enhanced_images_open_on_that_series(
+    viewer: Viewer, orthanc: Orthanc, make_study: StudyMaker
+) -> None:
+    """One object a phase in one series: OHIF may lay the SEG over the first object's same slice."""
+    study = make_study(Vendor.SIEMENS, enhanced=True)
+    open_study(viewer, orthanc, study, study.sr, study.seg)
+    assert_sr_opens(viewer, study)
+    viewer.open_study(study.study_uid)
+    viewer.open_seg()
+    assert viewer.shown_image().series_uid in {image.series_uid for image in key_images(study)}
+    assert_near_a_region(viewer.place_of(viewer.coloured_region()), study)
 
 
 @pytest.mark.long

@@ -167,7 +167,7 @@ class Viewer:
         return ShownImage(found["series"], found["instance"], int(found["frame"]))
 
     def place_of(self, drawn: Drawn) -> NDArray[np.float64]:
-        """Where the middle of something drawn lies in the patient, in mm LPS, as the viewer says."""
+        """Where the middle of something drawn lies in the patient, mm LPS, as the viewer says."""
         middle = [(drawn.left + drawn.right) / 2, (drawn.top + drawn.bottom) / 2]
         return np.array(self.page.evaluate(_PLACE, middle))
 

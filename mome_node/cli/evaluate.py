@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mome_node.cli.arguments import add_command, add_json
-from mome_node.cli.output import progress, say, say_json, say_table
+from mome_node.cli.output import WRONG_USAGE, complain, progress, say, say_json, say_table
 from mome_node.dicom.header import InstanceFacts
 from mome_node.dicom.header_reading import read_facts
 from mome_node.errors import HeaderError, NodeError, SettingsError
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mome_node.assembly.plan import SeriesRole
     from mome_node.cli.arguments import Commands
 
-WRONG_USAGE = 2
 MADE = ("sr.dcm", "seg.dcm", "findings.json", "slice.png", "overlay.png", "contributions.png")
 """What an analysis leaves; seg.dcm only where there is a region."""
 
@@ -67,7 +66,7 @@ def analyze(options: argparse.Namespace) -> int:
         return WRONG_USAGE
     found = _read_folder(options.dir, without={(options.out / name).resolve() for name in MADE})
     if (problem := _several(found.facts)) is not None:
-        sys.stderr.write(f"mome-node analyze: {problem}\n")
+        complain("analyze", problem)
         return WRONG_USAGE
     by_uid = {facts.sop_instance_uid: path for path, facts in found.by_path.items()}
     if len(by_uid) < len(found.by_path):

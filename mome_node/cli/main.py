@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from mome_node import __version__
 from mome_node.cli import demo, evaluate, install, models, phantom, serve, studies
+from mome_node.cli.output import complain
 from mome_node.errors import NodeError
 from mome_node.logs import configure_logging
 
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except NodeError as error:
-        sys.stderr.write(f"mome-node {options.command}: {error}\n")
+        complain(options.command, str(error))
         return 1
     except BrokenPipeError:
         # The reader of our output has enough, as `mome-node studies | head` has: what is left
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        sys.stderr.write(f"mome-node {options.command}: {what or type(error).__name__}\n")
+        complain(options.command, what or type(error).__name__)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mome_node.cli.arguments import add_command
-from mome_node.cli.output import progress, say
+from mome_node.cli.output import WRONG_USAGE, complain, progress, say
 from mome_node.jobs.models import ModelChoice
 from mome_node.volumes.volume import Modality
 
@@ -24,7 +24,7 @@ def add_commands(commands: Commands) -> None:
         "model",
         "import, verify or run a model package",
         "model verify demo",
-        lambda _: 2,  # argparse asks for a verb before it comes to this
+        lambda _: WRONG_USAGE,  # argparse asks for a verb before it comes to this
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     make = add_command(
@@ -78,6 +78,9 @@ def import_checkpoint(options: argparse.Namespace) -> int:
     from mome_node.mome.preprocess_spec import default_spec
 
     sizes = dict(options.size)
+    if len(sizes) < len(options.size):
+        complain("model", "--size: each modality once")
+        return WRONG_USAGE
     with progress("importing"):
         package = import_package(
             options.checkpoint,

@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+WRONG_USAGE = 2
+"""The exit status where a command was asked for what it does not do, as argparse's own."""
+
 
 def console() -> Console:
     """Standard error, for people who watch."""
@@ -22,6 +25,12 @@ def say(text: str = "") -> None:
     """A line of the result, on standard output; what a file or a peer said moves no cursor."""
     sys.stdout.write(f"{_without_controls(text)}\n")
     sys.stdout.flush()
+
+
+def complain(command: str, text: str) -> None:
+    """What is wrong, on standard error; further lines stand alone."""
+    lines = [_without_controls(line) for line in text.split("\n")]
+    sys.stderr.write("\n".join([f"mome-node {command}: {lines[0]}", *lines[1:]]) + "\n")
 
 
 def say_json(value: Any) -> None:

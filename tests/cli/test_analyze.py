@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pydicom
+import pytest
+from PIL import Image
+
+from mome_node.cli.main import main
+from mome_node.phantom.dicom_writer import write_study
+from mome_node.phantom.exam import PhantomExam, Vendor
+
+TASK_KEYS = {"task", "probability", "prior", "contribution", "model"}
+REGION_KEYS = {"tracking_uid", "center_mm", "laterality", "share"}
+PICTURES = {"slice.png", "overlay.png", "contributions.png"}
+
+
+@pytest.fixture(scope="module")
+def result(exam: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `analyze` leaves, in a folder that held another analysis's files."""
+    out = tmp_path_factory.mktemp("result")
+    for name in ("seg.dcm", "sr.dcm", "kept.txt"):
+        (out / name).write_bytes(b"of an earlier analysis")
+    assert main(["analyze", str(exam), "--out", str(out)]) == 0
+    return out
+
+
+def test_findings_have_the_keys_that_others_build_on(result: Path) -> None:
+    found = json.loads((result / "findings.json").read_text())
+    (task,) = found["tasks"]
+    assert set(task) >= TASK_KEYS
+    assert task["task"] == "malignancy"
+    assert 0 <= task["probability"] <= 1
+    assert set(task["contribution"]) == set(found["modalities_used"]) == {"dce", "dwi", "t2"}
+    shares = sum(task["contribution"].values())
+    assert task["prior"] + shares == pytest.approx(task["probability"], abs=1e-6)
+    assert set(task["model"]) == {"name", "version", "digest"}
+    assert found["modalities_missing"] == []
+    assert isinstance(found["warnings"], list)
+    assert all(set(c) == {"channel", "phase", "seconds"} for c in found["channels"])
+    assert all(set(region) == REGION_KEYS for region in found["regions"])
+
+
+def test_objects_and_pictures_lie_beside_the_findings(result: Path, exam: Path) -> None:
+    regions = json.loads((result / "findings.json").read_text())["regions"]
+    segmentation = {"seg.dcm"} if regions else set()
+    expected = {"sr.dcm", "findings.json", "kept.txt"} | PICTURES | segmentation
+    assert {p.name for p in result.iterdir()} == expected
+    study = pydicom.dcmread(next(exam.iterdir()), stop_before_pixels=True)
+    for name in ("sr.dcm", *segmentation):
+        made = pydicom.dcmread(result / name)
+        assert made.StudyInstanceUID == study.StudyInstanceUID
+        assert made.PatientID == study.PatientID
+        assert made.SyntheticData == "YES"
+    for name in PICTURES:
+        with Image.open(result / name) as picture:
+            picture.verify()
+
+
+def test_the_same_folder_gives_the_same_bytes_even_with_its_results_inside(
+    run, exam_copy: Path, result: Path
+) -> None:
+    out = exam_copy / "result"
+    for _ in range(2):
+        done = run("analyze", exam_copy, "--out", out)
+        assert (done.status, done.err) == (0, "")
+        names = sorted(p.name for p in result.iterdir() if p.name != "kept.txt")
+        assert done.out.splitlines() == [str(out / name) for name in names]
+        for name in names:
+            assert (out / name).read_bytes() == (result / name).read_bytes(), name
+
+
+def test_several_studies_are_listed_by_identifiers_only(
+    run, exam_copy: Path, rendered: PhantomExam, tmp_path: Path
+) -> None:
+    write_study(rendered, exam_copy / "b", vendor=Vendor.GE, study_date=date(2026, 3, 2))
+    headers = [pydicom.dcmread(p, stop_before_pixels=True) for p in exam_copy.rglob("*.dcm")]
+    done = run("analyze", exam_copy, "--out", tmp_path / "out")
+    assert (done.status, done.out) == (2, "")
+    for header in headers:
+        assert f"study {header.StudyInstanceUID}, patient '{header.PatientID}'" in done.err
+        assert str(header.PatientName) not in done.err
+        assert header.PatientBirthDate not in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_study_of_two_patients_is_refused(run, exam_copy: Path, tmp_path: Path) -> None:
+    path = next(exam_copy.iterdir())
+    header = pydicom.dcmread(path)
+    header.PatientID = "SOMEBODY-ELSE"
+    header.save_as(path)
+    done = run("analyze", exam_copy, "--out", tmp_path / "out")
+    assert done.status == 2
+    assert "'SOMEBODY-ELSE'" in done.err
+
+
+def test_different_files_of_one_instance_are_refused(run, exam_copy: Path, tmp_path: Path) -> None:
+    path = next(exam_copy.iterdir())
+    header = pydicom.dcmread(path)
+    header.InstanceNumber = 999
+    header.save_as(exam_copy / "corrected.dcm")
+    done = run("analyze", exam_copy, "--out", tmp_path / "out")
+    assert done.status == 1
+    assert "the same SOP Instance UID" in done.err
+
+
+def test_the_demonstration_never_evaluates_a_patient(run, exam_copy: Path, tmp_path: Path) -> None:
+    for path in exam_copy.iterdir():
+        instance = pydicom.dcmread(path)
+        del instance.SyntheticData
+        instance.save_as(path)
+    done = run("analyze", exam_copy, "--out", tmp_path / "out")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == "mome-node analyze: not evaluable: no clinical model installed\n"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_exam_without_a_dynamic_is_not_evaluable(run, exam: Path, tmp_path: Path) -> None:
+    (tmp_path / "t2").mkdir()
+    for path in exam.iterdir():
+        if "t2" in str(pydicom.dcmread(path, stop_before_pixels=True).SeriesDescription).lower():
+            shutil.copy(path, tmp_path / "t2")
+    done = run("analyze", tmp_path / "t2", "--out", tmp_path / "out")
+    assert (done.status, done.out) == (1, "")
+    assert "not evaluable" in done.err
+
+
+def test_results_must_not_lie_among_their_sources(run, exam: Path) -> None:
+    before = sorted(exam.iterdir())
+    done = run("analyze", exam, "--out", exam / ".." / exam.name)
+    assert done.status == 2
+    assert "OUT is DIR" in done.err
+    assert sorted(exam.iterdir()) == before
+
+
+def test_an_out_that_is_a_file_is_told(run, exam: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    done = run("analyze", exam, "--out", tmp_path / "out")
+    assert (done.status, done.err) == (1, f"mome-node analyze: {tmp_path / 'out'}: File exists\n")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_folder_that_is_no_package_is_told_before_out_is_made(
+    run, exam: Path, tmp_path: Path
+) -> None:
+    done = run("analyze", exam, "--out", tmp_path / "out", "--model", tmp_path)
+    assert done.status == 1
+    assert f"{tmp_path.name} is no model package" in done.err
+    assert not (tmp_path / "out").exists()

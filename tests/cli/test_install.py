@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.sop_class import Verification
+
+from mome_node.errors import ModelError
+from mome_node.jobs.requests import InstalledModel
+from mome_node.settings import load_settings
+from mome_node.settings_file import default_settings_file
+
+Config = Callable[[str], Path]
+
+CLINICAL = InstalledModel("clinic", "2", "c" * 64, "malignancy", False, False, "cpu")
+SYNTHETIC = InstalledModel("demo", "1", "d" * 64, "malignancy", True, False, "cpu")
+LET_LOOSE = InstalledModel("demo", "1", "d" * 64, "malignancy", True, True, "cpu")
+
+
+@contextmanager
+def echo_scp() -> Iterator[int]:
+    entity = ApplicationEntity("PACS")
+    entity.add_supported_context(Verification)
+    server = entity.start_server(("127.0.0.1", 0), block=False)
+    try:
+        yield int(server.server_address[1])
+    finally:
+        server.shutdown()
+
+
+def destination(port: int) -> str:
+    return f'[[destination]]\nname = "pacs"\nae = "PACS"\nhost = "127.0.0.1"\nport = {port}\n'
+
+
+def verdicts(out: str) -> dict[str, list[str]]:
+    """The verdicts of each subject, in order."""
+    found: dict[str, list[str]] = {}
+    for line in out.splitlines():
+        verdict, subject = line.split(":")[0].split()
+        found.setdefault(subject, []).append(verdict)
+    return found
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Stand in for the process that loads the models."""
+
+    def install(*installed: InstalledModel, fault: str = "") -> None:
+        class Double:
+            def __init__(self, choices: object) -> None:
+                pass
+
+            def start(self) -> tuple[InstalledModel, ...]:
+                if fault:
+                    raise ModelError(fault)
+                return installed
+
+            def stop(self) -> None:
+                pass
+
+        monkeypatch.setattr("mome_node.cli.install.InferenceProcess", Double)
+
+    return install
+
+
+# init
+
+
+def test_init_writes_settings_that_load(run, tmp_path: Path) -> None:
+    done = run("init", tmp_path / "new" / "node")
+    path = tmp_path / "new" / "node" / "node.toml"
+    assert done.status == 0
+    assert str(path) in done.out
+    assert path.read_text() == default_settings_file()
+    assert load_settings(path).node.data_dir == path.parent / "mome-data"
+
+
+def test_init_writes_into_this_folder_by_default(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("init").status == 0
+    assert (tmp_path / "node.toml").exists()
+
+
+def test_init_never_overwrites(run, tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text("# mine")
+    done = run("init", tmp_path)
+    assert (done.status, done.out) == (1, "")
+    assert "node.toml exists; it is left as it is" in done.err
+    assert (tmp_path / "node.toml").read_text() == "# mine"
+
+
+def test_init_does_not_follow_a_link_to_nowhere(run, tmp_path: Path) -> None:
+    (tmp_path / "node.toml").symlink_to(tmp_path / "elsewhere.toml")
+    assert run("init", tmp_path).status == 1
+    assert not (tmp_path / "elsewhere.toml").exists()
+
+
+def test_init_into_a_file_is_told(run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    done = run("init", tmp_path / "file")
+    assert (done.status, done.err) == (1, f"mome-node init: {tmp_path / 'file'}: File exists\n")
+
+
+# check
+
+
+def test_a_node_that_would_work_passes_every_check(run, config: Config) -> None:
+    """With the real process that loads the bundled package, and a peer that answers."""
+    with echo_scp() as port:
+        done = run("check", "--config", config(destination(port)))
+    assert (done.status, done.err) == (0, "")
+    found = verdicts(done.out)
+    assert found["settings"] == found["database"] == ["ok"]
+    assert found["storage"][0] in {"ok", "note"}  # a note where the disk is small
+    assert found["models"] == ["ok", "note"]
+    assert "it evaluates only exams marked Synthetic Data" in done.out
+    assert found["peers"] == ["note", "ok"]
+    assert "answered C-ECHO" in done.out
+
+
+def test_everything_that_would_not_work_is_told_at_once(
+    run, config: Config, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    content = '[node]\ndata_dir = "taken"\n[[model]]\npackage = "nowhere"\n' + destination(port)
+    done = run("check", "--config", config(content))
+    assert done.status == 1
+    found = verdicts(done.out)
+    assert found["settings"] == ["ok"]
+    assert found["storage"] == found["database"] == found["models"] == ["FAILED"]
+    assert found["peers"] == ["note", "FAILED"]
+    assert "nowhere is no model package" in done.out
+    assert "is the peer running?" in done.out
+    assert "Traceback" not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("installed", "verdict", "words"),
+    [
+        ((CLINICAL,), ["ok"], "clinic 2 (malignancy) on cpu, digest cccccccccccc"),
+        ((SYNTHETIC,), ["ok", "note"], "no clinical model installed"),
+        ((LET_LOOSE,), ["ok", "note"], "the settings let it evaluate real patients"),
+        ((), ["note"], "no study will be evaluated"),
+    ],
+)
+def test_what_the_models_may_evaluate_is_told(
+    run, config: Config, models, installed: tuple[InstalledModel, ...], verdict: list, words: str
+) -> None:
+    models(*installed)
+    done = run("check", "--config", config("model = []" if not installed else ""))
+    assert done.status == 0
+    assert verdicts(done.out)["models"] == verdict
+    assert words in done.out
+
+
+def test_who_may_send_is_told(run, config: Config, models) -> None:
+    models(CLINICAL)
+    open_door = run("check", "--config", config("[dicom]\nallow_any_peer = true"))
+    assert "anybody may send" in open_door.out
+    peers = '[dicom]\nallowed_peers = [{ ae = "PACS", host = "10.0.0.5" }]'
+    listed = run("check", "--config", config(peers))
+    assert "may send" not in listed.out
+    assert "results stay in the node" in listed.out
+
+
+def test_a_pause_is_told(run, config: Config, models) -> None:
+    models(CLINICAL)
+    path = config("")
+    assert run("pause", "--config", path).status == 0
+    done = run("check", "--config", path)
+    assert done.status == 0
+    assert "`mome-node resume` ends that" in done.out
+
+
+@pytest.mark.parametrize("command", ["check", "serve", "studies", "pause"])
+def test_settings_that_are_refused_end_every_command(run, config: Config, command: str) -> None:
+    done = run(command, "--config", config("[dicom]\nport = 0\n"))
+    assert (done.status, done.out) == (1, "")
+    assert done.err == (
+        f"mome-node {command}: dicom.port: found 0; allowed: greater than or equal to 1\n"
+    )
+
+
+def test_without_settings_the_way_to_get_some_is_told(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("check")
+    assert (done.status, done.out) == (1, "")
+    assert "node.toml: no such file; `mome-node init` writes one" in done.err

@@ -241,7 +241,12 @@ def _on_pdu_sent(event: evt.Event) -> None:
 def _on_connection_closed(event: evt.Event) -> None:
     provider = _provider(event.assoc)
     provider.discard_unanswered()
-    if not event.assoc.requestor.primitive or event.assoc.is_rejected:
+    if not event.assoc.requestor.primitive:
+        # Nobody will ask for an association here any more. Without this word its thread would
+        # wait out the ACSE timeout and hold one of the places for associations until then.
+        event.assoc.dul.to_user_queue.put(None)
+        return
+    if event.assoc.is_rejected:
         return
     tally = provider.tally
     log.info(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
+from scipy import ndimage
 
 from conformance import peers
 
@@ -47,6 +49,10 @@ selector => [...document.querySelectorAll(selector)].map(element => {
 """
 _SHOWN_IMAGE = """
 () => window.cornerstone.getEnabledElements().map(each => each.viewport.getCurrentImageId())[0]
+"""
+_CANVAS = """
+() => window.cornerstone.getEnabledElements()
+    .map(each => each.viewport.canvas.toDataURL('image/png').split(',')[1])
 """
 _PLACE = """
 ([x, y]) => {
@@ -131,6 +137,7 @@ class Viewer:
             self._wait_for(_has_outline, _OVERLAY_MS)
         except PlaywrightTimeoutError as error:
             raise self._error("the SR draws no outline") from error
+        self._settle()
         texts = self.page.query_selector_all("svg.svg-layer text tspan")
         return [(text.text_content() or "").strip() for text in texts]
 
@@ -138,9 +145,10 @@ class Viewer:
         """Open a SEG by a double click and wait until its region is drawn."""
         self._open("SEG", number)
         try:
-            self._wait_for(_has_region, _OVERLAY_MS)
+            self._wait_for(lambda _: _has_region(self._canvas()), _OVERLAY_MS)
         except PlaywrightTimeoutError as error:
             raise self._error("the SEG draws no region") from error
+        self._settle()
 
     def decline_prompt(self) -> None:
         """Answer No to the question that lies over the image: what is drawn stays."""
@@ -172,10 +180,11 @@ class Viewer:
         return np.array(self.page.evaluate(_PLACE, middle))
 
     def coloured_region(self) -> Drawn:
-        """The box around the pixels that a SEG colours."""
-        rows, columns = np.nonzero(_region(np.asarray(self.picture(), dtype=np.int16)))
-        if not len(rows):
+        """The box around the largest patch that a SEG colours."""
+        labels, count = ndimage.label(_region(self._canvas()))
+        if not count:
             raise self._error("no region is drawn")
+        rows, columns = np.nonzero(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
         corner = self.viewport()
         left, right = corner.left + columns.min(), corner.left + columns.max()
         top, bottom = corner.top + rows.min(), corner.top + rows.max()
@@ -184,7 +193,7 @@ class Viewer:
     def shows_overlay(self) -> bool:
         """Tell whether an outline or a region is drawn now."""
         picture = np.asarray(self.picture(), dtype=np.int16)
-        return _has_outline(picture) or _has_region(picture)
+        return _has_outline(picture) or _has_region(self._canvas())
 
     def picture(self) -> Image.Image:
         """The viewport as it is now; OHIF puts in a new one when another object is opened."""
@@ -196,6 +205,14 @@ class Viewer:
         path = self.folder / f"{name}.png"
         self.page.screenshot(path=path)
         return path
+
+    def _canvas(self) -> NDArray[np.int16]:
+        """What Cornerstone has drawn (rows, columns, RGB), without OHIF's messages over it."""
+        drawn = self.page.evaluate(_CANVAS)
+        if not drawn:
+            return np.zeros((1, 1, 3), dtype=np.int16)
+        picture = Image.open(io.BytesIO(base64.b64decode(drawn[0]))).convert("RGB")
+        return np.asarray(picture, dtype=np.int16)
 
     def _boxes(self, selector: str) -> list[Drawn]:
         return [Drawn(*found) for found in self.page.evaluate(_DRAWN_BOXES, selector)]
@@ -220,6 +237,17 @@ class Viewer:
                 raise PlaywrightTimeoutError("not drawn in time")
             self.page.wait_for_timeout(_FRAME_MS)  # lets the page's own events run
             waited_ms += _FRAME_MS
+
+    def _settle(self) -> None:
+        """Wait until nothing moves any more: two pictures after each other are the same."""
+        before = [np.zeros(0, dtype=np.int16)]
+
+        def same_again(picture: NDArray[np.int16]) -> bool:
+            last = before.pop()
+            before.append(picture)
+            return np.array_equal(last, picture)
+
+        self._wait_for(same_again, _OVERLAY_MS)
 
     def _error(self, what: str) -> ViewerError:
         errors = "; ".join(self.page_errors[:3]) or "none"

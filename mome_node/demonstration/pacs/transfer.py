@@ -12,7 +12,9 @@ from pydicom.filereader import read_file_meta_info
 from mome_node.delivery.destination import Destination, Outgoing
 from mome_node.delivery.dimse import DimseSender
 from mome_node.demonstration.pacs.pacs import DicomAddress
-from mome_node.errors import PacsError
+from mome_node.errors import PacsError, TransientDeliveryError
+
+_TRIES = 3
 
 
 def send_files(peer: DicomAddress, calling_ae_title: str, paths: Sequence[Path]) -> tuple[str, ...]:
@@ -22,9 +24,18 @@ def send_files(peer: DicomAddress, calling_ae_title: str, paths: Sequence[Path])
     """
     objects = [Outgoing(_sop_instance_uid(path), _reader(path)) for path in paths]
     destination = Destination(peer.ae_title, peer.ae_title, peer.host, peer.port, calling_ae_title)
-    for receipt in DimseSender(destination).send(objects):
-        if receipt.error is not None:
-            raise receipt.error
+    waiting = {item.sop_instance_uid: item for item in objects}
+    for left in reversed(range(_TRIES)):
+        try:
+            for receipt in DimseSender(destination).send(tuple(waiting.values())):
+                if receipt.error is not None:
+                    raise receipt.error
+                del waiting[receipt.sop_instance_uid]
+            break
+        except TransientDeliveryError:
+            # A busy machine loses an answer now and then; an instance sent again is the same one.
+            if not left:
+                raise
     return tuple(item.sop_instance_uid for item in objects)
 
 

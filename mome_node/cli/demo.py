@@ -56,6 +56,5 @@ def _tell(made: Demonstration) -> None:
     say()
     say_table(("stage", "seconds"), [(n, f"{s:.2f}") for n, s in made.stages.items()])
     say(f"from first C-STORE to results read back from {made.pacs}: {made.elapsed_s:.1f} s")
-    for path in made.files:
+    for path in sorted({*made.files, made.files[0].parent / "demo.json"}):
         say(str(path))
-    say(str(made.files[0].parent / "demo.json"))

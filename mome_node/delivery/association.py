@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -54,6 +55,7 @@ def association(
     assoc = _associate(destination, contexts, timeouts, opened, handlers, roles)
     if not assoc.is_established:
         raise _refusal(assoc, destination, timeouts, connected=opened.connected)
+    _keep_answers_from_the_reactor(assoc)
     try:
         yield assoc
     except BaseException:
@@ -79,6 +81,23 @@ class _Transport:
         transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Without it a peer that stops reading blocks the sending thread for ever.
         transport.settimeout(self._send_timeout_s)
+
+
+def _keep_answers_from_the_reactor(assoc: Association) -> None:
+    """Leave every message that arrives to the thread that asked for it.
+
+    An association's own thread polls for requests of the peer. A ``send_*`` method asks it to
+    pause, but it may have passed that point already, take the answer and drop it; the sender then
+    waits for its whole time-out. We are never asked anything outside of a ``send_*`` method, which
+    waits, so what only looks need find nothing.
+    """
+    receive = assoc.dimse.get_msg
+
+    def receive_if_waiting(block: bool = False) -> Any:
+        return receive(block=True) if block else (None, None)
+
+    # The library has no switch for it.
+    assoc.dimse.get_msg = receive_if_waiting  # type: ignore[method-assign]
 
 
 def _acknowledge_at_once(event: evt.Event) -> None:

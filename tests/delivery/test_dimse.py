@@ -8,14 +8,16 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from pydicom import dcmread
 from pydicom.uid import (
     CTImageStorage,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     SecondaryCaptureImageStorage,
 )
+from pynetdicom.presentation import build_context
 
-from mome_node.delivery.association import Timeouts
+from mome_node.delivery.association import Timeouts, association
 from mome_node.delivery.destination import Destination, Outgoing
 from mome_node.delivery.dimse import DimseSender, _Syntax, presentation_contexts
 from mome_node.errors import PermanentDeliveryError, SettingsError, TransientDeliveryError
@@ -35,6 +37,22 @@ def test_several_objects_go_over_one_association_and_keep_their_bytes(
     assert all(r.stored and r.status == 0x0000 and r.note == "" for r in receipts)
     assert peer.associations == 1
     assert peer.datasets == [data_set_of(item) for item in objects]
+
+
+def test_no_answer_is_lost_to_a_reactor_that_does_not_pause(start_peer, make_object, short):
+    class NeverPausing(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            super().wait(0.001)  # long enough to be taken for a pause
+            return True
+
+    peer = start_peer()
+    contexts = [build_context(SecondaryCaptureImageStorage)]
+    with association(peer.destination(), contexts, short) as assoc:
+        assoc._reactor_checkpoint = NeverPausing()
+        with make_object().open() as file:
+            picture = dcmread(file)
+        answers = [assoc.send_c_store(picture, msg_id=number) for number in range(50)]
+    assert all(answer.Status == 0x0000 for answer in answers)
 
 
 def test_compressed_object_is_sent_in_its_own_transfer_syntax(

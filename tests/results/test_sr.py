@@ -80,6 +80,26 @@ def test_the_evaluated_field_carries_score_and_contributions_in_whole_percent(
     )
 
 
+@pytest.mark.parametrize(
+    ("probability", "written"), [(0.0, "0"), (0.0041, "0.4"), (0.0049, "0.5"), (0.006, "1")]
+)
+def test_what_rounds_to_nothing_keeps_a_digit_that_viewers_print(
+    probability: float, written: str, make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam(regions=0)
+    (score,) = exam.findings.tasks
+    low = replace(score, prediction=replace(score.prediction, probability=probability))
+    exam = replace(exam, findings=replace(exam.findings, tasks=(low,)))
+    assert _numbers(_groups(_sr(exam, context))[0])["Exam malignancy score"] == (written, "%")
+
+
+def test_the_label_of_the_field_has_room_at_the_right_of_the_image(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    region = _child(_groups(_sr(make_exam(regions=0), context))[0], "Image Region")
+    assert max(region.GraphicData[::2]) <= 40 * 0.7 + 1e-6
+
+
 def test_the_field_is_a_closed_box_on_the_key_slice_inside_the_image(
     make_exam: Callable[..., Any], context: ResultContext
 ) -> None:

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from mome_node.demonstration.dataset import MALIGNANT, Dataset
 from mome_node.mome.config import InputSize, ModelConfig
-from mome_node.mome.network import Mome, Tokenizer
+from mome_node.mome.network import Mome
+from mome_node.mome.tokenizer import Tokenizer
 from mome_node.volumes.volume import Modality
 
 log = structlog.get_logger(__name__)
@@ -150,7 +151,7 @@ def _losses(network: Mome, guides: Guides, batch: Batch) -> tuple[Tensor, Tensor
     cells: list[Tensor] = []
     tokenizer = network.tokenizers[Modality.DCE.value]
     assert isinstance(tokenizer, Tokenizer)
-    hook = tokenizer.stem[8].register_forward_hook(lambda _m, _i, output: cells.append(output))
+    hook = tokenizer.pool.register_forward_pre_hook(lambda _m, given: cells.append(given[0]))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         class_token, tokens = network.encode(batch.inputs)
         logits = network.head(network.head_norm(class_token))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -26,14 +27,26 @@ _UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, 
 
 
 def predict_arrays(
-    network: Mome, source: Path, target: Path, *, positive_class: int, prior: float
+    networks: Sequence[Mome],
+    source: Path,
+    target: Path,
+    *,
+    positive_class: int,
+    prior: float,
+    temperature: float = 1.0,
 ) -> Prediction:
     """Score the exam in ``source`` (.npz) and write the scores to ``target`` (.npz).
 
     Raises ModelInputError for an archive that does not hold what ``read_arrays`` takes.
     """
-    inputs = read_arrays(source, network.config)
-    prediction = predict(network, inputs, positive_class=positive_class, prior=prior)
+    inputs = read_arrays(source, networks[0].config)
+    prediction = predict(
+        networks,
+        inputs,
+        positive_class=positive_class,
+        prior=prior,
+        temperature=temperature,
+    )
     write_prediction(target, prediction)
     return prediction
 

@@ -48,7 +48,7 @@ def test_scores_of_any_subset_are_written_as_promised(
     subset: tuple[Modality, ...],
 ) -> None:
     source = save(**{m: arrays[m] for m in subset})
-    predict_arrays(network, source, tmp_path / "out.npz", positive_class=1, prior=0.5)
+    predict_arrays([network], source, tmp_path / "out.npz", positive_class=1, prior=0.5)
     with np.load(tmp_path / "out.npz", allow_pickle=False) as out:
         scores = {name: out[name] for name in out.files}
     with torch.inference_mode():

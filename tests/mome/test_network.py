@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mome_node.errors import ModelError, ModelInputError
+from mome_node.errors import ModelError, ModelInputError, NotANumberError
 from mome_node.mome.config import InputSize, ModelConfig
-from mome_node.mome.network import Mome, SoftMixture
-from mome_node.mome.predict import predict, subset_logits
+from mome_node.mome.layers import SoftMixture
+from mome_node.mome.network import Mome
+from mome_node.mome.predict import predict, run_exam
 from mome_node.volumes.volume import Modality
 
 SUBSETS = [s for n in (1, 2, 3) for s in combinations(Modality, n)]
@@ -27,14 +28,14 @@ def names(subset: Iterable[Modality]) -> str:
 def test_shared_streams_give_what_a_forward_pass_of_the_subset_gives(
     network: Mome, inputs: Inputs, subset: tuple[Modality, ...]
 ) -> None:
-    shared = subset_logits(network, inputs)[frozenset(subset)]
+    shared = run_exam([network], inputs)[0].logits[frozenset(subset)]
     with torch.inference_mode():
         alone = network({m: inputs[m] for m in subset})[0]
     torch.testing.assert_close(shared.float(), alone, atol=1e-5, rtol=1e-5)
 
 
 def test_every_subset_gives_another_answer(network: Mome, inputs: Inputs) -> None:
-    answers = torch.stack(list(subset_logits(network, inputs).values()))
+    answers = torch.stack(list(run_exam([network], inputs)[0].logits.values()))
     assert len(answers) == 7
     gaps = torch.cdist(answers, answers) + torch.eye(7)
     assert gaps.min() > 1e-4
@@ -44,7 +45,7 @@ def test_every_subset_gives_another_answer(network: Mome, inputs: Inputs) -> Non
 def test_prediction_contributions_add_up_to_probability_minus_prior(
     network: Mome, inputs: Inputs, subset: tuple[Modality, ...]
 ) -> None:
-    found = predict(network, {m: inputs[m] for m in subset}, positive_class=1, prior=0.3)
+    found = predict([network], {m: inputs[m] for m in subset}, positive_class=1, prior=0.3)
     assert tuple(m for m, _ in found.contributions) == subset
     total = sum(share for _, share in found.contributions)
     assert total == pytest.approx(found.probability - 0.3, abs=1e-12)
@@ -56,8 +57,8 @@ def test_order_in_which_the_modalities_are_given_does_not_matter(
     network: Mome, inputs: Inputs
 ) -> None:
     backwards = dict(reversed(inputs.items()))
-    first = predict(network, inputs, positive_class=1, prior=0.5)
-    assert predict(network, backwards, positive_class=1, prior=0.5) == first
+    first = predict([network], inputs, positive_class=1, prior=0.5)
+    assert predict([network], backwards, positive_class=1, prior=0.5) == first
 
 
 def test_exams_of_a_batch_do_not_see_each_other(
@@ -152,13 +153,13 @@ def test_several_exams_are_not_scored_as_one(
     network: Mome, small: ModelConfig, make_noise: Callable[..., Inputs]
 ) -> None:
     with pytest.raises(ModelInputError, match="one exam at a time"):
-        predict(network, make_noise(small, batch=2), positive_class=1, prior=0.5)
+        predict([network], make_noise(small, batch=2), positive_class=1, prior=0.5)
 
 
 def test_score_that_is_no_number_is_an_error(network: Mome, inputs: Inputs) -> None:
     inputs[Modality.T2][0, 0, 3, 3, 3] = float("nan")
-    with pytest.raises(ModelError, match="not a number"):
-        predict(network, inputs, positive_class=1, prior=0.5)
+    with pytest.raises(NotANumberError, match="NaN"):
+        predict([network], inputs, positive_class=1, prior=0.5)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,9 @@ def _evaluate_seed(seed: int) -> Case:
         path_of = {f.sop_instance_uid: p for f, p in zip(facts.instances, written, strict=True)}
         plan = plan_study(facts.instances, AssemblyRules(), now=datetime.now(UTC))
         exam = build_exam(plan, path_of.__getitem__)
-    findings = evaluate(plan, exam, (_Worker.model,), inputs_digest=str(seed))
+    findings = evaluate(
+        plan, exam, (_Worker.model,), inputs_digest=str(seed), instances=facts.instances
+    )
     lesions = [lesion for lesion in phantom.truth.lesions if lesion.malignant]
     center = findings.regions[0].center_mm if findings.regions else None
     return Case(
@@ -141,12 +143,12 @@ def _evaluate_seed(seed: int) -> Case:
         malignant=phantom.truth.malignant,
         probability=findings.tasks[0].prediction.probability,
         has_region=center is not None,
-        inside=center is not None and any(_outside_mm(center, le) <= 0 for le in lesions),
-        near=center is not None and any(_outside_mm(center, le) <= NEAR_MM for le in lesions),
+        inside=center is not None and any(outside_mm(center, le) <= 0 for le in lesions),
+        near=center is not None and any(outside_mm(center, le) <= NEAR_MM for le in lesions),
     )
 
 
-def _outside_mm(point: Point, lesion: Lesion) -> float:
+def outside_mm(point: Point, lesion: Lesion) -> float:
     """How far outside a lesion's ellipsoid a point lies, along the line to its centre."""
     offset = np.subtract(point, lesion.center_mm)
     q = float(np.sqrt(((offset / lesion.radii_mm) ** 2).sum()))
@@ -165,13 +167,13 @@ def main() -> int:
     from mome_node.mome.package import ModelPackage
 
     choice = ModelChoice(options.model)
-    point = ModelPackage.load(choice.path).statement.operating_point
+    points = ModelPackage.load(choice.path).statement.operating_points
     seeds = range(options.first_seed, options.first_seed + options.exams)
     with progress("evaluating phantoms", total=options.exams) as bar:
         cases = evaluate_seeds(
             seeds, choice=choice, progress=lambda n: bar.update(bar.task_ids[0], completed=n)
         )
-    report = summarise(cases, point.threshold if point else 0.5)
+    report = summarise(cases, points[0].threshold if points else 0.5)
     text = json.dumps(report, indent=2)
     say(text)
     if options.out:

@@ -18,6 +18,9 @@ from mome_node.mome.prediction import Attribution
 from mome_node.volumes.resample import resample
 from mome_node.volumes.volume import Volume
 
+LEVEL_STEP = 0.1
+"""How far the level is raised at a time where a region would be too large to point at anything."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundRegion:
@@ -54,13 +57,15 @@ def find_regions(
     min_share: float = 0.02,
     smoothing_mm: float = 5.0,
     level: float = 0.4,
+    size_ml: tuple[float, float] = (0.05, 100.0),
 ) -> FoundRegions:
     """At most ``max_regions`` regions of an attribution, on the grid of ``key``.
 
     ``smoothing_mm`` is the standard deviation of a Gaussian, ``level`` the part of the smoothed
     map's maximum in the breasts that a region's voxels have at least. Regions with less than
-    ``min_share`` of the positive attribution, or outside the field of ``key``, are left out.
-    ``breasts`` must lie on the attribution's grid (ValueError).
+    ``min_share`` of the positive attribution, smaller than the first of ``size_ml``, or outside
+    the field of ``key`` are left out; where one is larger than the second, ``level`` is raised
+    until none is. ``breasts`` must lie on the attribution's grid (ValueError).
     """
     if not breasts.grid.matches(attribution.grid):
         raise ValueError("the breasts must lie on the attribution's grid")
@@ -72,9 +77,8 @@ def find_regions(
     share_outside = min(1.0, max(0.0, 1 - float(inner.sum(dtype=np.float64)) / total))
     if not inner.any():
         return FoundRegions((), share_outside)
-    threshold = level * float(inner.max())
-    labels, count = _connected(inner >= threshold)
-    sums = ndimage.sum_labels(inner, labels, np.arange(1, count + 1))
+    threshold, labels, sizes_ml = _parts(inner, level, size_ml[1], _voxel_ml(attribution.grid))
+    sums = ndimage.sum_labels(inner, labels, np.arange(1, len(sizes_ml) + 1))
     # Around each region one voxel that belongs to no other, for the interpolated edge.
     nearby = ndimage.grey_dilation(labels, size=(3, 3, 3))
     nearby = np.where(labels > 0, labels, nearby)
@@ -83,6 +87,8 @@ def find_regions(
         share = float(sums[label - 1]) / total
         if share < min_share or len(regions) == max_regions:
             break
+        if sizes_ml[label - 1] < size_ml[0]:
+            continue
         center = _center(np.where(labels == label, inner, 0), attribution.grid)
         mask = _on_key(inner, nearby == label, threshold, attribution.grid, key.grid, center)
         if mask is not None:
@@ -97,6 +103,24 @@ def _smoothed(attribution: Attribution, smoothing_mm: float) -> NDArray[np.float
         attribution.array.astype(np.float32), sigma, mode="constant"
     )
     return np.maximum(smooth, np.float32(0))
+
+
+def _parts(
+    inner: NDArray[np.float32], level: float, largest_ml: float, voxel_ml: float
+) -> tuple[float, NDArray[np.int32], NDArray[np.floating]]:
+    """The threshold, the connected parts that reach it, numbered, and how large each is in ml."""
+    maximum = float(inner.max())
+    while True:
+        labels, count = _connected(inner >= level * maximum)
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:] * voxel_ml
+        raised = level + LEVEL_STEP
+        if sizes.max() <= largest_ml or raised >= 1:
+            return level * maximum, labels, sizes
+        level = raised
+
+
+def _voxel_ml(grid: Grid) -> float:
+    return abs(float(np.linalg.det(grid.affine[:3, :3]))) / 1000
 
 
 def _connected(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:

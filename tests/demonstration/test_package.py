@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from mome_node.demonstration.card import demonstration_statement
 from mome_node.demonstration.dataset import TRAINING_PROTOCOL, build, to_exam
 from mome_node.demonstration.evaluate import HELD_OUT
 from mome_node.demonstration.statistics import auroc
 from mome_node.demonstration.train import DEMONSTRATION, Recipe, train
 from mome_node.jobs.models import ModelChoice
+from mome_node.mome.card import markdown
 from mome_node.mome.package import ModelPackage, verify_package
 from mome_node.mome.predict import predict
 from mome_node.mome.preprocess import demonstration_spec, prepare
+from mome_node.mome.statement import Accepts
 from mome_node.phantom.render import render_exam
 from mome_node.volumes.volume import Modality
 
@@ -34,6 +37,23 @@ def test_shipped_package_is_synthetic_and_says_that_it_has_no_clinical_meaning(p
     assert "Synthetic" in card
 
 
+def test_shipped_package_asks_for_nothing_but_a_bilateral_exam(package):
+    said = package.statement
+    assert said.applies_when == ()
+    assert said.accepts == Accepts(vendors=(), field_strengths_t=None, laterality=("bilateral",))
+
+
+def test_shipped_package_is_what_its_statement_makes_of_its_weights(package):
+    stated = demonstration_statement(package.statement.operating_points)
+    assert package.statement == stated
+    assert (package.path / "docs" / "README.md").read_text(encoding="utf-8") == markdown(
+        stated, package.config, files=1
+    )
+    (point,) = stated.operating_points
+    assert point.modalities == ("dce", "dwi", "t2")
+    assert point.threshold == 0.885
+
+
 def test_shipped_weights_are_at_most_ten_megabytes(package):
     assert (package.path / "models" / "model.safetensors").stat().st_size <= 10_000_000
 
@@ -43,13 +63,13 @@ def test_shipped_package_states_the_preprocessing_that_training_uses(package):
 
 
 def test_shipped_weights_tell_malignant_phantoms_apart(package, record_property):
-    network, said = package.network(), package.statement
+    networks, said = package.networks(), package.statement
     scores, truth = [], []
     for seed in range(HELD_OUT + 100_000, HELD_OUT + 100_040):
         phantom = render_exam(seed, protocol=TRAINING_PROTOCOL)
         arrays = prepare(to_exam(phantom), demonstration_spec(), SIZES).arrays
         inputs = {m: torch.from_numpy(a)[None] for m, a in arrays.items()}
-        scored = predict(network, inputs, positive_class=said.positive_index, prior=said.prior)
+        scored = predict(networks, inputs, positive_class=said.positive_index, prior=said.prior)
         scores.append(scored.probability)
         truth.append(phantom.truth.malignant)
     area = auroc(np.array(scores), np.array(truth))

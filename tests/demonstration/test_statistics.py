@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mome_node.demonstration.evaluate import _outside_mm
+from mome_node.demonstration.evaluate import outside_mm
 from mome_node.demonstration.make_package import operating_point
 from mome_node.demonstration.statistics import auroc, proportion
 from mome_node.phantom.exam import Lesion
@@ -54,4 +54,4 @@ def test_threshold_parts_the_exams_as_well_as_can_be():
 )
 def test_distance_from_a_lesion_is_told_from_its_surface(point, outside):
     lesion = Lesion((0.0, 0.0, 0.0), (10.0, 5.0, 5.0), malignant=True, laterality="L")
-    assert _outside_mm(point, lesion) == pytest.approx(outside)
+    assert outside_mm(point, lesion) == pytest.approx(outside)

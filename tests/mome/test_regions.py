@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -50,7 +52,7 @@ def attribution_at(points, weights, radius=6.0):
     for point, weight in zip(points, weights, strict=True):
         distance = ((places - np.array(point)) ** 2).sum(axis=-1)
         array += np.float32(weight) * np.exp(-distance / (2 * radius**2)).astype(np.float32)
-    return Attribution(array, MODEL, 0.0)
+    return Attribution(array, MODEL, 0.0, "made by the test", 2)
 
 
 def breasts(mask=None, midline=0.0):
@@ -168,7 +170,7 @@ def test_region_outside_the_key_volume_is_left_out():
 def test_noise_of_both_signs_does_not_move_the_region():
     clean = attribution_at([LEFT], [1.0])
     noise = np.random.default_rng(0).normal(0, 0.2, MODEL.shape).astype(np.float32)
-    noisy = Attribution(clean.array + noise, MODEL, 0.0)
+    noisy = replace(clean, array=clean.array + noise)
     region = find_regions(noisy, key_volume(), breasts(), min_share=0.0).regions[0]
     assert np.linalg.norm(np.subtract(region.center_mm, LEFT)) < 3.6
 
@@ -178,3 +180,32 @@ def test_breasts_on_another_grid_are_refused():
     elsewhere = Breasts(np.ones(other.shape, dtype=bool), other, 0.0)
     with pytest.raises(ValueError, match="attribution's grid"):
         find_regions(attribution_at([LEFT], [1.0]), key_volume(), elsewhere)
+
+
+def test_region_too_small_to_be_seen_is_left_out():
+    attribution = attribution_at([LEFT, RIGHT], [1.0, 0.9], radius=2.0)
+    shown = find_regions(attribution, key_volume(), breasts(), smoothing_mm=0.1)
+    hidden = find_regions(
+        attribution, key_volume(), breasts(), smoothing_mm=0.1, size_ml=(5.0, 100.0)
+    )
+    assert len(shown.regions) == 2
+    assert hidden.regions == ()
+
+
+@pytest.mark.parametrize("largest_ml", [30.0, 60.0])
+def test_region_that_points_at_half_a_breast_is_narrowed_down(largest_ml):
+    attribution = attribution_at([LEFT], [1.0], radius=40.0)
+    (wide,) = find_regions(attribution, key_volume(), breasts(), size_ml=(0.05, 1e6)).regions
+    (narrow,) = find_regions(
+        attribution, key_volume(), breasts(), size_ml=(0.05, largest_ml)
+    ).regions
+    voxel_ml = 2.0 * 2.0 * 2.5 / 1000
+    assert wide.mask.sum() * voxel_ml > largest_ml * 1.2
+    assert narrow.mask.sum() * voxel_ml < largest_ml * 1.2
+    assert (wide.mask | ~narrow.mask).all()
+    assert np.linalg.norm(np.subtract(narrow.center_mm, LEFT)) < 3.0
+
+
+def test_no_limit_makes_a_region_vanish_that_has_one_peak():
+    attribution = attribution_at([LEFT], [1.0], radius=40.0)
+    assert find_regions(attribution, key_volume(), breasts(), size_ml=(0.0, 30.0)).regions

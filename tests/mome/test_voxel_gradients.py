@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from mome_node.dicom.geometry import Grid
-from mome_node.errors import ModelInputError
+from mome_node.errors import ModelInputError, NotANumberError
 from mome_node.mome.config import InputSize, ModelConfig
-from mome_node.mome.explain import integrated_gradients
 from mome_node.mome.network import Mome
+from mome_node.mome.voxel_gradients import integrated_gradients
 from mome_node.volumes.volume import Modality
 
 SHAPE = (16, 12, 8)
@@ -195,7 +195,7 @@ def test_output_that_is_not_finite_is_refused():
     network = Linear()
     with torch.no_grad():
         network.weight[1, 0, 0, 0, 0] = float("nan")
-    with pytest.raises(ModelInputError, match="not finite"):
+    with pytest.raises(NotANumberError, match="NaN"):
         explained(network, exam())
 
 

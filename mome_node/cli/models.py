@@ -1,20 +1,27 @@
-"""`model import`, `model verify`, `model run`: model packages."""
+"""`model import`, `model show`, `model verify`, `model run`: model packages."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
+import textwrap
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mome_node.cli.arguments import add_command
-from mome_node.cli.output import WRONG_USAGE, complain, progress, say
+from mome_node.cli.arguments import add_command, add_json
+from mome_node.cli.output import WRONG_USAGE, complain, progress, say, say_json
 from mome_node.jobs.models import ModelChoice
 from mome_node.volumes.volume import Modality
 
 if TYPE_CHECKING:
     from mome_node.cli.arguments import Commands
+    from mome_node.mome.package import ModelPackage
 
 TASK_NAMES = ("malignancy", "tnbc", "pcr")
+
+_LABEL_WIDTH = 17
+_MAX_WIDTH = 110
 
 
 def add_commands(commands: Commands) -> None:
@@ -22,7 +29,7 @@ def add_commands(commands: Commands) -> None:
     parser = add_command(
         commands,
         "model",
-        "import, verify or run a model package",
+        "import, show, verify or run a model package",
         "model verify demo",
         lambda _: WRONG_USAGE,  # argparse asks for a verb before it comes to this
     )
@@ -52,6 +59,14 @@ def add_commands(commands: Commands) -> None:
         default=0.5,
         help="probability that contributions are counted from (0.5)",
     )
+    card = add_command(
+        verbs,
+        "show",
+        "print a package's card: what it states of its task, weights, images and thresholds",
+        "model show ./package",
+        show,
+    )
+    add_json(card)
     check = add_command(
         verbs,
         "verify",
@@ -68,14 +83,13 @@ def add_commands(commands: Commands) -> None:
     )
     run.add_argument("--npz", type=Path, required=True, metavar="IN", help="dce, dwi, t2: any of")
     run.add_argument("--out", type=Path, required=True, metavar="OUT.npz")
-    for verb in (check, run):
+    for verb in (card, check, run):
         verb.add_argument("package", metavar="PKG", help='a package\'s folder, or "demo"')
 
 
 def import_checkpoint(options: argparse.Namespace) -> int:
     """Import a checkpoint."""
     from mome_node.mome.importing import import_package
-    from mome_node.mome.preprocess_spec import default_spec
 
     sizes = dict(options.size)
     if len(sizes) < len(options.size):
@@ -86,7 +100,6 @@ def import_checkpoint(options: argparse.Namespace) -> int:
             options.checkpoint,
             options.out,
             task=options.task,
-            preprocessing=lambda config: default_spec(config).to_json(),
             heads=options.heads,
             sizes=sizes or None,
             prior=options.prior,
@@ -98,6 +111,53 @@ def import_checkpoint(options: argparse.Namespace) -> int:
         "see docs/README.md in the package"
     )
     return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print a package's card."""
+    from mome_node.mome.package import ModelPackage
+
+    package = ModelPackage.load(ModelChoice(options.package).path)
+    if options.json:
+        say_json(_as_json(package))
+    else:
+        _say_card(package)
+    return 0
+
+
+def _as_json(package: ModelPackage) -> dict[str, object]:
+    said = package.statement
+    return {
+        "version": said.version,
+        "digest": package.digest,
+        "description": said.description,
+        "authors": said.authors,
+        "copyright": said.copyright,
+        **said.to_json(),
+        "network": asdict(package.config),
+        "weights": [file.name for file in package.weights],
+    }
+
+
+def _say_card(package: ModelPackage) -> None:
+    from mome_node.mome.card import RESEARCH_USE, facts
+
+    said = package.statement
+    width = min(_MAX_WIDTH, max(40, shutil.get_terminal_size().columns))
+    say(f"{said.name} {said.version}")
+    say(f"digest {package.digest}")
+    say(RESEARCH_USE)
+    say()
+    for paragraph in said.description.split("\n\n"):
+        for line in (*textwrap.wrap(paragraph.replace("**", ""), width), ""):
+            say(line)
+    indent = " " * _LABEL_WIDTH
+    for label, text in facts(said, package.config, files=len(package.weights)):
+        told = f"{label:<{_LABEL_WIDTH}}{text}"
+        for line in textwrap.wrap(told, width, subsequent_indent=indent, break_on_hyphens=False):
+            say(line)
+    say()
+    say(f"{said.authors}. {said.copyright}")
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -120,11 +180,12 @@ def run_arrays(options: argparse.Namespace) -> int:
     package = ModelPackage.load(ModelChoice(options.package).path)
     said = package.statement
     prediction = predict_arrays(
-        package.network(),
+        package.networks(),
         options.npz,
         options.out,
         positive_class=said.positive_index,
         prior=said.prior,
+        temperature=said.calibration.temperature,
     )
     say(f"{said.positive_class}: {prediction.probability:.6f}")
     for modality, value in prediction.contributions:

@@ -25,7 +25,7 @@ nothing. The operating point's figures come from the 150 phantoms that set its t
 """
 
 
-def demonstration_statement(operating_point: OperatingPoint | None = None) -> Statement:
+def demonstration_statement(operating_points: tuple[OperatingPoint, ...] = ()) -> Statement:
     """The statement of the demonstration package."""
     return Statement(
         name="mome-demonstration",
@@ -37,7 +37,7 @@ def demonstration_statement(operating_point: OperatingPoint | None = None) -> St
         "meaning.",
         synthetic=True,
         preprocessing=demonstration_spec().to_json(),
-        operating_point=operating_point,
+        operating_points=operating_points,
         description=DESCRIPTION,
         authors="the mome-node authors",
         copyright="the mome-node authors",

@@ -39,7 +39,7 @@ def package_from(network: Mome, held_out: Dataset, out: Path) -> ModelPackage:
     return write_package(
         out,
         network,
-        demonstration_statement(point),
+        demonstration_statement((point,)),
         license_text=LICENSE_TEXT,
         weights="float16",
     )

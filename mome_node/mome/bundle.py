@@ -8,8 +8,8 @@ allowed in it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from typing import Any, NoReturn
 
@@ -18,15 +18,32 @@ from jsonschema.exceptions import best_match
 
 from mome_node.errors import ModelError, PackageError
 from mome_node.mome.config import InputSize, ModelConfig
+from mome_node.mome.preprocess_spec import PreprocessSpec
 from mome_node.mome.reference_run import ReferenceRun
-from mome_node.mome.statement import OperatingPoint, Statement, statement_from
+from mome_node.mome.statement import Statement, statement_from
 from mome_node.volumes.volume import Modality
+
+FORMAT = 2
+"""Raised whenever a package of the form before cannot be read any more."""
 
 _CHANNELS = {Modality.DCE: "subtraction", Modality.DWI: "high b-value trace", Modality.T2: "T2"}
 
 
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """``configs/metadata.json`` as read. ``weights`` are names of files in ``models/``."""
+
+    statement: Statement
+    config: ModelConfig
+    weights: tuple[str, ...]
+    reference_run: ReferenceRun
+
+
 def metadata_document(
-    statement: Statement, config: ModelConfig, reference_run: ReferenceRun
+    statement: Statement,
+    config: ModelConfig,
+    weights: Sequence[str],
+    reference_run: ReferenceRun,
 ) -> dict[str, Any]:
     """Return ``configs/metadata.json``."""
     return {
@@ -48,15 +65,22 @@ def metadata_document(
         },
         "mome": statement.to_json()
         | {
-            "format": 1,
+            "format": FORMAT,
             "network": asdict(config),
+            "weights": list(weights),
             "reference_run": reference_run.to_json(),
         },
     }
 
 
-def inference_document() -> dict[str, Any]:
-    """Return ``configs/inference.json``, with which MONAI's ConfigParser builds the network."""
+def inference_document(weights: Sequence[str]) -> dict[str, Any]:
+    """Return ``configs/inference.json``, with which MONAI's ConfigParser builds the network.
+
+    Of several weight files it makes a ModuleList: the mean of its members' probabilities counts.
+    """
+    network = (
+        "@package.network()" if len(weights) == 1 else "torch.nn.ModuleList(@package.networks())"
+    )
     return {
         "imports": ["$import torch"],
         "bundle_root": ".",
@@ -65,49 +89,11 @@ def inference_document() -> dict[str, Any]:
             "_target_": "mome_node.mome.package.ModelPackage.load",
             "path": "@bundle_root",
         },
-        "network_def": "$@package.network().to(@device)",
+        "network_def": f"${network}.to(@device)",
     }
 
 
-def card(statement: Statement, config: ModelConfig) -> str:
-    """Return ``docs/README.md``: the statement for people to read."""
-    sizes = [f"- {m}: {config.input_of(m).channels} x {config.input_of(m)}" for m in Modality]
-    warning = (
-        "**Synthetic: these weights never saw a patient's images.**\n"
-        if statement.synthetic
-        else ""
-    )
-    lines = [
-        f"# {statement.name} {statement.version}",
-        "",
-        "Research use only. Not a medical device.",
-        warning,
-        statement.description,
-        "",
-        f"- Task: {statement.task}",
-        f"- Classes: {', '.join(statement.classes)}; positive: {statement.positive_class}",
-        f"- Label: {statement.label_definition}",
-        f"- Calibrated: {statement.calibration}",
-        f"- Contributions are counted from a probability of {statement.prior:g}",
-        f"- Operating point: {_told(statement.operating_point)}",
-        "",
-        "## Inputs (channels x columns x rows x slices)",
-        "",
-        *sizes,
-        "",
-        "## Preprocessing",
-        "",
-        "```json",
-        json.dumps(dict(statement.preprocessing), indent=2),
-        "```",
-        "",
-        f"{statement.authors}. {statement.copyright}",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def parse_metadata(text: str) -> tuple[Statement, ModelConfig, ReferenceRun]:
+def parse_metadata(text: str) -> Metadata:
     """Read ``configs/metadata.json``.
 
     Raises PackageError that names the field which is missing, unknown or has a wrong value.
@@ -116,25 +102,62 @@ def parse_metadata(text: str) -> tuple[Statement, ModelConfig, ReferenceRun]:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise PackageError(f"configs/metadata.json is no JSON: {str(error)[:200]}") from error
+    try:
+        _check_format(document)
+        _check_schema(document)
+        return _checked(_metadata_from(document))
+    except PackageError as error:
+        raise PackageError(f"configs/metadata.json: {error}") from error
+
+
+def _check_format(document: object) -> None:
+    mome = document.get("mome") if isinstance(document, dict) else None
+    if isinstance(mome, dict) and mome.get("format") == 1:
+        raise PackageError(
+            f"mome.format: found 1, {FORMAT} is allowed; this node no longer reads packages of "
+            "format 1: build the package again (`mome-node model import`, or write_package, see "
+            "docs/own-checkpoint.md)"
+        )
+
+
+def _check_schema(document: object) -> None:
     schema = json.loads(resources.files(__package__).joinpath("package_schema.json").read_text())
     fault = best_match(Draft202012Validator(schema).iter_errors(document))
     if fault is not None:
         field = ".".join(str(part) for part in fault.absolute_path) or "the document"
-        raise PackageError(f"configs/metadata.json: {field}: {fault.message[:300]}")
+        raise PackageError(f"{field}: {fault.message[:300]}")
+
+
+def _metadata_from(document: Mapping[str, Any]) -> Metadata:
     mome = document["mome"]
-    statement = statement_from(document)
-    config = _config_from(mome["network"])
-    reference_run = ReferenceRun.from_json(mome["reference_run"])
-    for field, count in (
-        ("classes", len(statement.classes)),
-        ("reference_run.logits", len(reference_run.logits)),
-    ):
-        if count != config.classes:
-            raise PackageError(
-                f"configs/metadata.json: mome.{field} has {count} entries, "
-                f"but the network has {config.classes} classes"
-            )
-    return statement, config, reference_run
+    return Metadata(
+        statement=statement_from(document),
+        config=_config_from(mome["network"]),
+        weights=tuple(mome["weights"]),
+        reference_run=ReferenceRun.from_json(mome["reference_run"]),
+    )
+
+
+def _checked(found: Metadata) -> Metadata:
+    """Hold the parts against each other."""
+    rows = found.reference_run.logits
+    spec = PreprocessSpec.from_json(found.statement.preprocessing, at="mome.preprocessing")
+    _check_count("classes", found.statement.classes, found.config.classes, "class")
+    _check_count("reference_run.logits", rows, len(found.weights), "weight file")
+    for index, row in enumerate(rows):
+        _check_count(f"reference_run.logits.{index}", row, found.config.classes, "class")
+    _check_count(
+        *("preprocessing.dce.target_times_s", spec.target_times_s),
+        *(found.config.dce.channels, "DCE channel"),
+    )
+    return found
+
+
+def _check_count(field: str, found: Sequence[object], needed: int, each: str) -> None:
+    if len(found) != needed:
+        raise PackageError(
+            f"mome.{field} has {len(found)} entries, {needed} are needed: one for each {each}"
+        )
 
 
 def _config_from(entry: Mapping[str, Any]) -> ModelConfig:
@@ -145,7 +168,7 @@ def _config_from(entry: Mapping[str, Any]) -> ModelConfig:
     try:
         return ModelConfig(**{**entry, "stem": tuple(entry["stem"]), **inputs})
     except ModelError as error:
-        raise PackageError(f"configs/metadata.json: mome.network: {error}") from error
+        raise PackageError(f"mome.network: {error}") from error
 
 
 def _input_format(modality: Modality, size: InputSize) -> dict[str, Any]:
@@ -174,18 +197,6 @@ def _output_format(statement: Statement) -> dict[str, Any]:
         "is_patch_data": False,
         "channel_def": {str(n): name for n, name in enumerate(statement.classes)},
     }
-
-
-def _told(point: OperatingPoint | None) -> str:
-    if point is None:
-        return "none stated"
-    low, high = point.sensitivity_ci
-    lower, upper = point.specificity_ci
-    return (
-        f"{point.name}: probability {point.threshold:g}; sensitivity {point.sensitivity:.3f} "
-        f"({low:.3f} to {high:.3f}), specificity {point.specificity:.3f} ({lower:.3f} to "
-        f"{upper:.3f}); n = {point.n}, prevalence {point.prevalence:.3f}, {point.population}"
-    )
 
 
 def _refuse_constant(name: str) -> NoReturn:

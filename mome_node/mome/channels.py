@@ -4,26 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
+from mome_node.errors import ModelInputError
 from mome_node.mome.prediction import ChannelUse
+
+FewerPosts = Literal["zeros", "refuse"]
+"""What becomes of channels that no post-contrast phase fills; a copy is never put there."""
+
+MorePosts = Literal["nearest", "first", "refuse"]
+"""Which phases are taken where there are more than channels."""
 
 
 def choose_channels(
-    phase_times_s: Sequence[float | None], target_times_s: Sequence[float]
+    phase_times_s: Sequence[float | None],
+    target_times_s: Sequence[float],
+    *,
+    fewer_posts: FewerPosts = "zeros",
+    more_posts: MorePosts = "nearest",
 ) -> tuple[ChannelUse, ...]:
     """One entry a channel; there are as many channels as target times.
 
-    ``phase_times_s`` starts with the pre-contrast phase, which fills no channel. Not more posts
-    than channels: channel k takes post k + 1 and the rest stays empty. More: as many in time order
-    as there are channels, so that the sum of the distances to the target times is least (the
-    earlier ones where it is equal). Without known, rising times, posts spread evenly from the
-    first to the last.
+    ``phase_times_s`` starts with the pre-contrast phase, which fills no channel; it is empty where
+    there is no dynamic at all, and then nothing is refused. Not more posts than channels: channel
+    k takes post k + 1 and the rest stays empty. More: the ``first`` ones, or the ``nearest``: as
+    many in time order as there are channels, so that the sum of the distances to the target times
+    is least (the earlier ones where it is equal). Without known, rising times, posts spread evenly
+    from the first to the last. Raises ModelInputError for a number of posts that the package
+    refuses.
     """
     posts = list(range(1, len(phase_times_s)))
     channels = len(target_times_s)
+    if phase_times_s:
+        _check_number(len(posts), channels, fewer_posts, more_posts)
     chosen: list[int | None]
     if len(posts) <= channels:
         chosen = [*posts, *[None] * (channels - len(posts))]
+    elif more_posts == "first":
+        chosen = [*posts[:channels]]
     else:
         times = times_of_posts(phase_times_s)
         chosen = _spread(posts, channels) if times is None else _nearest(times, target_times_s)
@@ -31,6 +49,20 @@ def choose_channels(
         ChannelUse(k, phase, None if phase is None else phase_times_s[phase])
         for k, phase in enumerate(chosen)
     )
+
+
+def _check_number(
+    posts: int, channels: int, fewer_posts: FewerPosts, more_posts: MorePosts
+) -> None:
+    for refused, field, bound in (
+        (posts < channels and fewer_posts == "refuse", "fewer_posts", "at least"),
+        (posts > channels and more_posts == "refuse", "more_posts", "at most"),
+    ):
+        if refused:
+            raise ModelInputError(
+                f"the dynamic has {posts} post-contrast phases, {bound} {channels} are allowed: "
+                f'the model package states dce.{field} = "refuse"'
+            )
 
 
 def times_of_posts(phase_times_s: Sequence[float | None]) -> tuple[float, ...] | None:

@@ -11,17 +11,22 @@ from mome_node.errors import CheckpointError, ModelError
 from mome_node.mome.checkpoint import import_checkpoint
 from mome_node.mome.config import ModelConfig
 from mome_node.mome.package import ModelPackage, write_package
-from mome_node.mome.statement import Statement
+from mome_node.mome.preprocess_spec import default_spec
+from mome_node.mome.statement import BEFORE_TREATMENT, HISTOLOGY_PROVEN, Statement
 from mome_node.volumes.volume import Modality
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the two classes of one of the authors' heads mean; the second is the positive one."""
+    """What the two classes of one of the authors' heads mean; the second is the positive one.
+
+    ``applies_when``: on whom the authors trained it, which a site must assert.
+    """
 
     name: str
     classes: tuple[str, str]
     label_definition: str
+    applies_when: tuple[str, ...] = ()
 
 
 TASKS = (
@@ -35,6 +40,7 @@ TASKS = (
         "tnbc",
         ("other subtype", "triple-negative"),
         "Triple-negative breast cancer against every other molecular subtype.",
+        applies_when=(HISTOLOGY_PROVEN,),
     ),
     Task(
         "pcr",
@@ -42,6 +48,7 @@ TASKS = (
         "Miller-Payne grade 5 after neoadjuvant chemotherapy. It allows residual DCIS and says "
         "nothing of lymph nodes, so it is not ypT0/is ypN0; a missing grade counted as no "
         "response.",
+        applies_when=(HISTOLOGY_PROVEN, BEFORE_TREATMENT),
     ),
 )
 
@@ -50,13 +57,23 @@ The checkpoint that these weights were imported from states no licence. Whoever 
 the terms; they bind every use of this package.
 """
 
+_DESCRIPTION = "MOME (Luo et al., Nature Communications 2025), imported from a checkpoint."
+
+_DEFAULT_PREPROCESSING = """\
+
+
+**The preprocessing is this node's default and not the authors'**, whose own is not published: how
+their images were cropped, resampled and normalised is unknown. Scores under it are not the
+published model's scores.\
+"""
+
 
 def import_package(
     checkpoint: Path,
     target: Path,
     *,
     task: str,
-    preprocessing: Callable[[ModelConfig], Mapping[str, Any]],
+    preprocessing: Callable[[ModelConfig], Mapping[str, Any]] | None = None,
     heads: int | None = None,
     sizes: Mapping[Modality, tuple[int, int, int]] | None = None,
     prior: float = 0.5,
@@ -65,7 +82,9 @@ def import_package(
     """Import a checkpoint in the authors' layout as a model package (``mome-node model import``).
 
     ``heads`` and ``sizes`` default to the published ones; everything else is read off the weights.
-    ``preprocessing`` says what the package states for a network of these sizes.
+    ``preprocessing`` says what the package states for a network of these sizes; without it, this
+    node's default is stated, and the package's description says that it is not the authors'. Of a
+    checkpoint no operating point, calibration or accepted vendor is known, so none is stated.
     Raises CheckpointError for weights that cannot be imported, PackageError if ``target`` exists.
     """
     meaning = _task_named(task)
@@ -82,13 +101,18 @@ def import_package(
         positive_class=meaning.classes[1],
         label_definition=meaning.label_definition,
         synthetic=False,
-        preprocessing=preprocessing(network.config),
+        preprocessing=(preprocessing or _default)(network.config),
         prior=prior,
-        description="MOME (Luo et al., Nature Communications 2025), imported from a checkpoint.",
+        applies_when=meaning.applies_when,
+        description=_DESCRIPTION + ("" if preprocessing else _DEFAULT_PREPROCESSING),
         authors="not stated in the checkpoint",
         copyright="not stated in the checkpoint",
     )
     return write_package(target, network, statement, license_text=license_text)
+
+
+def _default(config: ModelConfig) -> Mapping[str, Any]:
+    return default_spec(config).to_json()
 
 
 def _task_named(name: str) -> Task:

@@ -8,23 +8,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from mome_node.errors import PackageError
+from mome_node.mome.channels import FewerPosts, MorePosts
 from mome_node.mome.config import ModelConfig
 from mome_node.volumes.volume import Modality
 
 RECIPE = 1
 """Raised whenever the same specification gives other arrays from the same exam."""
 
+ORIENTATION = "LPS"
+"""Axes of the model's arrays: x to the patient's left, y to posterior, z to head (DICOM's own)."""
+
 FIELD_MM = (345.6, 230.4, 160.0)
 """The demonstration's field: left-right, front-back, foot-head."""
 
 Triple = tuple[float, float, float]
 Range = tuple[float, float]
+BValueOutside = Literal["leave out", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,13 @@ class PreprocessSpec:
 
     ``planes`` and ``min_width_mm`` say which fields are taken, ``front_margin_mm`` how far the
     model's field reaches in front of the foremost skin, ``min_coverage`` which part of the breasts
-    a modality's own field must hold (0 to 1). ``b_value`` is the range in s/mm² that is taken.
-    ``target_times_s``: where there are more post-contrast phases than channels, those nearest to
-    these times (seconds after the pre-contrast phase, one a channel, rising) are taken; where
-    there are fewer, the last channels are zeros.
+    a modality's own field must hold (0 to 1). ``b_value`` is the range in s/mm² that is taken, and
+    ``preferred_b_value`` the one within it that is taken where there are several; a DWI outside the
+    range is left out, or the exam is refused (``b_value_outside``). ``target_times_s`` are seconds
+    after the pre-contrast phase, one a channel, rising. ``fewer_posts``: the last channels are
+    zeros where there are fewer post-contrast phases than channels, or the exam is refused.
+    ``more_posts``: of more phases, those nearest to the target times or the first ones are taken,
+    or the exam is refused.
     """
 
     planes: tuple[str, ...]
@@ -60,16 +68,23 @@ class PreprocessSpec:
     dwi: Scaling
     t2: Scaling
     b_value: Range
+    preferred_b_value: float
+    b_value_outside: BValueOutside
     target_times_s: tuple[float, ...]
+    fewer_posts: FewerPosts
+    more_posts: MorePosts
 
     def scaling(self, modality: Modality) -> Scaling:
         """The scaling of one modality."""
         return {Modality.DCE: self.dce, Modality.DWI: self.dwi, Modality.T2: self.t2}[modality]
 
     @classmethod
-    def from_json(cls, document: Mapping[str, object]) -> PreprocessSpec:
-        """Read the ``preprocess`` part of a package; PackageError names the field and its value."""
-        _check_schema(document)
+    def from_json(cls, document: Mapping[str, object], *, at: str = "preprocess") -> PreprocessSpec:
+        """Read the ``preprocessing`` part of a package.
+
+        Raises PackageError that names the field, below ``at``, and its value.
+        """
+        _check_schema(document, at)
         found: Mapping[str, Any] = document
         spec = cls(
             planes=tuple(found["planes"]),
@@ -80,15 +95,20 @@ class PreprocessSpec:
             dwi=_scaling(found["dwi"]),
             t2=_scaling(found["t2"]),
             b_value=_range(found["dwi"]["b_value"]),
+            preferred_b_value=float(found["dwi"]["preferred_b_value"]),
+            b_value_outside=found["dwi"]["outside"],
             target_times_s=tuple(float(t) for t in found["dce"]["target_times_s"]),
+            fewer_posts=found["dce"]["fewer_posts"],
+            more_posts=found["dce"]["more_posts"],
         )
-        _check_order(spec)
+        _check_order(spec, at)
         return spec
 
     def to_json(self) -> dict[str, object]:
         """The same as ``from_json`` reads."""
         return {
             "recipe": RECIPE,
+            "orientation": ORIENTATION,
             "planes": list(self.planes),
             "min_width_mm": self.min_width_mm,
             "front_margin_mm": self.front_margin_mm,
@@ -96,9 +116,15 @@ class PreprocessSpec:
             "dce": {
                 **_plain(self.dce),
                 "target_times_s": list(self.target_times_s),
-                "fill": "zeros",
+                "fewer_posts": self.fewer_posts,
+                "more_posts": self.more_posts,
             },
-            "dwi": {**_plain(self.dwi), "b_value": list(self.b_value)},
+            "dwi": {
+                **_plain(self.dwi),
+                "b_value": list(self.b_value),
+                "preferred_b_value": self.preferred_b_value,
+                "outside": self.b_value_outside,
+            },
             "t2": _plain(self.t2),
         }
 
@@ -114,7 +140,11 @@ def demonstration_spec() -> PreprocessSpec:
         dwi=Scaling((7.2, 7.2, 10.0), percentile=90.0, clip=(0.0, 4.0)),
         t2=Scaling((3.6, 3.6, 10.0), percentile=90.0, clip=(0.0, 4.0)),
         b_value=(600.0, 1500.0),
+        preferred_b_value=1000.0,
+        b_value_outside="leave out",
         target_times_s=(60.0, 120.0, 180.0, 240.0, 300.0, 360.0),
+        fewer_posts="zeros",
+        more_posts="nearest",
     )
 
 
@@ -159,15 +189,15 @@ def _plain(scaling: Scaling) -> dict[str, object]:
     }
 
 
-def _check_schema(document: Mapping[str, object]) -> None:
+def _check_schema(document: Mapping[str, object], at: str) -> None:
     schema = json.loads(
         resources.files("mome_node.mome").joinpath("preprocess.schema.json").read_text("utf-8")
     )
     error = best_match(Draft202012Validator(schema).iter_errors(document))
     if error is not None:
-        field = ".".join(["preprocess", *(str(part) for part in error.absolute_path)])
+        field = ".".join([at, *(str(part) for part in error.absolute_path)])
         raise PackageError(f"{field}: {error.message[:300]}") from error
-    for field, value in _numbers("preprocess", document):
+    for field, value in _numbers(at, document):
         # JSON has no such numbers, Python's reader lets them in, and they pass every limit.
         if not math.isfinite(value):
             raise PackageError(f"{field}: found {value}, a finite number is allowed")
@@ -185,7 +215,7 @@ def _numbers(field: str, value: object) -> Iterator[tuple[str, float]]:
         yield field, value
 
 
-def _check_order(spec: PreprocessSpec) -> None:
+def _check_order(spec: PreprocessSpec, at: str) -> None:
     ranges = {
         "dce.clip": spec.dce.clip,
         "dwi.clip": spec.dwi.clip,
@@ -195,6 +225,10 @@ def _check_order(spec: PreprocessSpec) -> None:
     }
     for field, values in ranges.items():
         if any(a >= b for a, b in pairwise(values)):
-            raise PackageError(
-                f"preprocess.{field}: found {list(values)}, rising numbers are allowed"
-            )
+            raise PackageError(f"{at}.{field}: found {list(values)}, rising numbers are allowed")
+    low, high = spec.b_value
+    if not low <= spec.preferred_b_value <= high:
+        raise PackageError(
+            f"{at}.dwi.preferred_b_value: found {spec.preferred_b_value:g}, a number from "
+            f"{low:g} to {high:g} (dwi.b_value) is allowed"
+        )

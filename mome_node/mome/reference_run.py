@@ -1,4 +1,4 @@
-"""A run whose result a model package stores, so that any machine can check that it agrees."""
+"""Runs whose results a model package stores, so that any machine can check that it agrees."""
 
 from __future__ import annotations
 
@@ -20,24 +20,32 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class ReferenceRun:
-    """The logits that the package's weights give for the inputs that ``seed`` makes."""
+    """The logits that the package's weights give for the inputs that ``seed`` makes.
+
+    ``logits`` has one row a weight file, in the order of the package's ``weights``.
+    """
 
     seed: int
-    logits: tuple[float, ...]
+    logits: tuple[tuple[float, ...], ...]
     tolerance: float = TOLERANCE
 
     def to_json(self) -> dict[str, Any]:
         """Return the ``reference_run`` entry of the package's metadata."""
-        return {"seed": self.seed, "logits": list(self.logits), "tolerance": self.tolerance}
+        return {
+            "seed": self.seed,
+            "logits": [list(row) for row in self.logits],
+            "tolerance": self.tolerance,
+        }
 
     @staticmethod
     def from_json(entry: Mapping[str, Any]) -> ReferenceRun:
         """Read an entry that the schema has accepted."""
-        return ReferenceRun(entry["seed"], tuple(entry["logits"]), entry["tolerance"])
+        rows = tuple(tuple(row) for row in entry["logits"])
+        return ReferenceRun(entry["seed"], rows, entry["tolerance"])
 
-    def difference(self, logits: Tensor) -> float:
-        """Return the largest difference from logits (1, classes)."""
-        return float((logits[0].double().cpu() - torch.tensor(self.logits)).abs().max())
+    def difference(self, logits: Tensor, *, file: int = 0) -> float:
+        """Return the largest difference of logits (1, classes) from those of one weight file."""
+        return float((logits[0].double().cpu() - torch.tensor(self.logits[file])).abs().max())
 
 
 def run_reference(network: Mome, seed: int) -> Tensor:

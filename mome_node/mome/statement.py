@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mome_node.errors import PackageError
+from mome_node.volumes.volume import Modality
+
+HISTOLOGY_PROVEN = "histology-proven invasive cancer"
+BEFORE_TREATMENT = "exam before treatment"
+CONDITIONS = (HISTOLOGY_PROVEN, BEFORE_TREATMENT)
+"""What a package may ask a site to assert. No score of any model ever stands in for it."""
+
+BILATERAL = "bilateral"
+UNILATERAL = "unilateral"
+LATERALITIES = (BILATERAL, UNILATERAL)
+
+IDENTITY_VIEW = "identity"
+"""The exam as it is: the one view of it that this node runs."""
+
+MODALITIES = tuple(m.value for m in Modality)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +37,11 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """A threshold and what is known of it, as the model package states it."""
+    """A threshold and what is known of it, as the model package states it.
+
+    ``modalities`` is the combination that all this was measured with; with another one the
+    threshold means nothing. The threshold is one of the calibrated probability.
+    """
 
     name: str
     threshold: float
@@ -32,6 +52,83 @@ class OperatingPoint:
     n: int
     prevalence: float
     population: str
+    modalities: tuple[str, ...] = MODALITIES
+
+
+@dataclass(frozen=True, slots=True)
+class Accepts:
+    """Which exams a package takes.
+
+    ``vendors`` are lower-case words of which one must stand in Manufacturer (0008,0070); none: any
+    vendor. ``field_strengths_t`` is a closed range of Magnetic Field Strength (0018,0087) in tesla;
+    None: any. Raises PackageError for values that no exam could meet.
+    """
+
+    vendors: tuple[str, ...] = ()
+    field_strengths_t: tuple[float, float] | None = None
+    laterality: tuple[str, ...] = (BILATERAL,)
+
+    def __post_init__(self) -> None:
+        for index, vendor in enumerate(self.vendors):
+            if not vendor.strip() or vendor != vendor.strip().lower():
+                raise PackageError(
+                    f"mome.accepts.vendors.{index}: {vendor!r} is no lower-case word that could "
+                    "stand in Manufacturer, as 'siemens' could"
+                )
+        _check_no_doubles("mome.accepts.vendors", self.vendors)
+        if self.field_strengths_t is not None:
+            low, high = self.field_strengths_t
+            if not 0 < low <= high < math.inf:
+                raise PackageError(
+                    f"mome.accepts.field_strengths_t: {[low, high]} is no range in tesla, "
+                    "as [1.5, 3.0] is"
+                )
+        _check_words("mome.accepts.laterality", self.laterality, LATERALITIES)
+        if not self.laterality:
+            raise PackageError(
+                f"mome.accepts.laterality: it is empty; at least one of {list(LATERALITIES)} is "
+                "needed"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What makes logits into probabilities, and on whom that was measured.
+
+    The logits are divided by ``temperature`` before the softmax (Guo et al., 2017). ``population``
+    is empty where nothing was measured; then the temperature is 1. Raises PackageError.
+    """
+
+    temperature: float = 1.0
+    population: str = ""
+    prevalence: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise PackageError(
+                f"mome.calibration.temperature: {self.temperature} is no number above 0"
+            )
+        if not self.population.strip() and self.temperature != 1:
+            raise PackageError(
+                f"mome.calibration.population: it is empty, but the temperature is "
+                f"{self.temperature:g}; say on whom it was measured, or leave it at 1"
+            )
+        if self.prevalence is None:
+            return
+        if not 0 <= self.prevalence <= 1:
+            raise PackageError(
+                f"mome.calibration.prevalence: {self.prevalence} does not lie between 0 and 1"
+            )
+        if not self.population.strip():
+            raise PackageError("mome.calibration.population: it is empty, but has a prevalence")
+
+    @property
+    def told(self) -> str:
+        """The calibration as the results tell it: "no", or "on POPULATION, prevalence P"."""
+        if not self.population.strip():
+            return "no"
+        prevalence = "unknown" if self.prevalence is None else f"{self.prevalence:g}"
+        return f"on {self.population}, prevalence {prevalence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +136,11 @@ class Statement:
     """The claims and conditions of one model package.
 
     ``classes`` are in the order of the logits. ``prior`` is the probability that contributions are
-    counted from. ``calibration`` is "no", or "on POPULATION, prevalence P". ``synthetic`` weights
-    never saw a patient. ``preprocessing`` is what ``PreprocessSpec.from_json`` reads. Raises
-    PackageError where two of these contradict each other.
+    counted from. ``synthetic`` weights never saw a patient. ``preprocessing`` is what
+    ``PreprocessSpec.from_json`` reads. ``applies_when`` (of ``CONDITIONS``) must all be asserted by
+    the site before the package may run on a study. ``views`` are how the exam is shown to the
+    network; "identity" alone is run by this node. Raises PackageError where two of these
+    contradict each other.
     """
 
     name: str
@@ -53,8 +152,11 @@ class Statement:
     synthetic: bool
     preprocessing: Mapping[str, Any]
     prior: float = 0.5
-    calibration: str = "no"
-    operating_point: OperatingPoint | None = None
+    applies_when: tuple[str, ...] = ()
+    accepts: Accepts = field(default_factory=Accepts)
+    calibration: Calibration = field(default_factory=Calibration)
+    operating_points: tuple[OperatingPoint, ...] = ()
+    views: tuple[str, ...] = (IDENTITY_VIEW,)
     description: str = ""
     authors: str = ""
     copyright: str = ""
@@ -68,6 +170,13 @@ class Statement:
             )
         if not 0.0 < self.prior < 1.0:
             raise PackageError(f"mome.prior: {self.prior} does not lie between 0 and 1")
+        _check_words("mome.applies_when", self.applies_when, CONDITIONS)
+        _check_points(self.operating_points)
+        if self.views != (IDENTITY_VIEW,):
+            raise PackageError(
+                f"mome.views: {list(self.views)}: test-time views are not run by this node; "
+                f"{[IDENTITY_VIEW]} is allowed"
+            )
 
     @property
     def positive_index(self) -> int:
@@ -76,7 +185,6 @@ class Statement:
 
     def to_json(self) -> dict[str, Any]:
         """Return the part of the package's ``mome`` section that people write."""
-        point = asdict(self.operating_point) if self.operating_point else None
         return {
             "name": self.name,
             "task": self.task,
@@ -84,15 +192,18 @@ class Statement:
             "positive_class": self.positive_class,
             "label_definition": self.label_definition,
             "synthetic": self.synthetic,
+            "applies_when": list(self.applies_when),
+            "accepts": _listed(self.accepts),
             "prior": self.prior,
-            "calibration": self.calibration,
-            "operating_point": point,
+            "calibration": asdict(self.calibration),
+            "operating_points": [_listed(point) for point in self.operating_points],
+            "views": list(self.views),
             "preprocessing": dict(self.preprocessing),
         }
 
 
 def statement_from(metadata: Mapping[str, Any]) -> Statement:
-    """Read the statement from metadata that the schema has accepted."""
+    """Read the statement from metadata that the schema has accepted. Raises PackageError."""
     mome = metadata["mome"]
     return Statement(
         name=mome["name"],
@@ -104,18 +215,51 @@ def statement_from(metadata: Mapping[str, Any]) -> Statement:
         synthetic=mome["synthetic"],
         preprocessing=mome["preprocessing"],
         prior=mome["prior"],
-        calibration=mome["calibration"],
-        operating_point=_operating_point(mome.get("operating_point")),
+        applies_when=tuple(mome["applies_when"]),
+        accepts=Accepts(**_with_tuples(mome["accepts"])),
+        calibration=Calibration(**mome["calibration"]),
+        operating_points=tuple(OperatingPoint(**_with_tuples(p)) for p in mome["operating_points"]),
+        views=tuple(mome["views"]),
         description=metadata["description"],
         authors=metadata["authors"],
         copyright=metadata["copyright"],
     )
 
 
-def _operating_point(stated: Mapping[str, Any] | None) -> OperatingPoint | None:
-    if stated is None:
-        return None
-    low, high = stated["sensitivity_ci"]
-    lower, upper = stated["specificity_ci"]
-    intervals = {"sensitivity_ci": (low, high), "specificity_ci": (lower, upper)}
-    return OperatingPoint(**{**stated, **intervals})
+def _listed(part: Accepts | OperatingPoint) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(part).items()}
+
+
+def _with_tuples(stated: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()}
+
+
+def _check_points(points: Sequence[OperatingPoint]) -> None:
+    for index, point in enumerate(points):
+        field = f"mome.operating_points.{index}"
+        _check_words(f"{field}.modalities", point.modalities, MODALITIES)
+        if not point.modalities:
+            raise PackageError(
+                f"{field}.modalities: it is empty; name those that the threshold was measured with"
+            )
+        for name in ("sensitivity", "specificity"):
+            value = getattr(point, name)
+            low, high = getattr(point, f"{name}_ci")
+            if not low <= value <= high:
+                raise PackageError(
+                    f"{field}.{name}: {value:g} does not lie in its interval, {low:g} to {high:g}"
+                )
+    names = [f"{point.name} ({', '.join(sorted(point.modalities))})" for point in points]
+    _check_no_doubles("mome.operating_points", names)
+
+
+def _check_words(field: str, found: Sequence[str], allowed: Sequence[str]) -> None:
+    for index, word in enumerate(found):
+        if word not in allowed:
+            raise PackageError(f"{field}.{index}: {word!r} is none of {list(allowed)}")
+    _check_no_doubles(field, found)
+
+
+def _check_no_doubles(field: str, found: Sequence[str]) -> None:
+    if len(set(found)) != len(found):
+        raise PackageError(f"{field}: one is there twice: {list(found)}")

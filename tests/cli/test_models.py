@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from mome_node.mome.authors_layout import authors_names
 from mome_node.mome.config import InputSize, ModelConfig
 from mome_node.mome.network import Mome
+from mome_node.mome.package import ModelPackage, write_package
 
 CONFIG = ModelConfig(
     width=24,
@@ -50,7 +52,16 @@ def package(run, checkpoint: Path, tmp_path: Path) -> Path:
     assert done.status == 0, done.err
     assert "digest" in done.out
     assert "not the authors'" in done.out
+    assert "not the authors'" in (path / "docs" / "README.md").read_text(encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def ensemble(package: Path, tmp_path: Path) -> Path:
+    """The imported network thrice in one package."""
+    loaded = ModelPackage.load(package)
+    members = [loaded.network()] * 3
+    return write_package(tmp_path / "ensemble", members, loaded.statement, license_text="none").path
 
 
 @pytest.fixture
@@ -72,6 +83,92 @@ def test_an_imported_package_verifies(run, package: Path) -> None:
 
 def test_the_bundled_package_verifies(run) -> None:
     assert run("model", "verify", "demo").status == 0
+
+
+def test_an_ensemble_verifies(run, ensemble: Path) -> None:
+    done = run("model", "verify", ensemble)
+    assert (done.status, done.err) == (0, "")
+    assert "3 files are met" in done.out
+
+
+def test_the_card_tells_everything_that_a_package_states(run) -> None:
+    done = run("model", "show", "demo")
+    assert (done.status, done.err) == (0, "")
+    said = " ".join(done.out.split())
+    for fact in (
+        "mome-demonstration 1",
+        "digest ",
+        "Research use only",
+        "Task malignancy",
+        "Classes no malignant lesion in the phantom, malignant lesion in the phantom",
+        "Positive class malignant lesion in the phantom",
+        "Label The phantom holds a lesion",
+        "Applies when no condition",
+        "demonstration threshold: probability 0.885 with DCE + DWI + T2",
+        "sensitivity 0.963 (95 % interval 0.895 to 0.987)",
+        "n = 150, prevalence 0.533",
+        "Calibrated no",
+        "counted from a probability of 0.5",
+        "Vendors any",
+        "Field strength any",
+        "Laterality bilateral",
+        "Synthetic yes",
+        "Weight files 1",
+        "Input DCE 6 channels of 96 x 64 x 32 voxels",
+        "Orientation LPS",
+        "b-value from 600 to 1500 s/mm²",
+    ):
+        assert fact in said
+
+
+def test_the_card_fits_the_terminal(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "72")
+    done = run("model", "show", "demo")
+    digest = next(line for line in done.out.splitlines() if line.startswith("digest"))
+    assert max(len(line) for line in done.out.splitlines() if line != digest) <= 72
+
+
+def test_the_card_for_programs_is_the_statement_with_sizes_and_digest(
+    run, package: Path, ensemble: Path
+) -> None:
+    done = run("model", "show", package, "--json")
+    assert (done.status, done.err) == (0, "")
+    card, loaded = json.loads(done.out), ModelPackage.load(package)
+    stated = json.loads(json.dumps(loaded.statement.to_json()))
+    assert {name: card[name] for name in stated} == stated
+    assert (card["version"], card["digest"]) == ("1", loaded.digest)
+    assert card["network"]["width"] == CONFIG.width
+    assert card["network"]["dce"] == {"channels": 6, "size": [32, 32, 16]}
+    assert card["weights"] == ["model.safetensors"]
+    several = json.loads(run("model", "show", ensemble, "--json").out)
+    assert several["weights"] == [f"model_{n}.safetensors" for n in (1, 2, 3)]
+
+
+def test_a_folder_that_is_no_package_has_no_card(run, tmp_path: Path) -> None:
+    done = run("model", "show", tmp_path)
+    assert (done.status, done.out) == (1, "")
+    assert "is no model package" in done.err
+
+
+def test_help_of_the_card_ends_with_an_example(run) -> None:
+    assert "example: mome-node model show ./package" in run("model", "show", "--help").out
+
+
+@pytest.mark.parametrize("classes", [3, 4])
+def test_a_head_of_another_width_than_the_task_is_refused(
+    run, checkpoint: Path, tmp_path: Path, classes: int
+) -> None:
+    loaded = torch.load(checkpoint, weights_only=True)
+    loaded["state_dict"]["module.head.weight"] = torch.zeros(classes, CONFIG.width)
+    loaded["state_dict"]["module.head.bias"] = torch.zeros(classes)
+    torch.save(loaded, tmp_path / "wide.th")
+    done = run(
+        "model", "import", tmp_path / "wide.th", "--task", "malignancy",
+        "--out", tmp_path / "p", "--heads", 3, *SIZES,
+    )  # fmt: skip
+    assert (done.status, done.out) == (1, "")
+    assert f"the head has {classes} classes; malignancy has 2" in done.err
+    assert not (tmp_path / "p").exists()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +222,11 @@ def test_scores_that_cannot_be_written_are_told(
 def test_an_altered_package_is_refused(run, package: Path, npz: Callable[..., Path]) -> None:
     altered = next((package / "docs").iterdir())
     altered.write_bytes(altered.read_bytes() + b" ")
-    for command in (("verify", package), ("run", package, "--npz", npz("t2"), "--out", "x.npz")):
+    for command in (
+        ("verify", package),
+        ("show", package),
+        ("run", package, "--npz", npz("t2"), "--out", "x.npz"),
+    ):
         done = run("model", *command)
         assert (done.status, done.out) == (1, "")
         assert altered.name in done.err

@@ -12,6 +12,7 @@ from torch import Tensor
 from mome_node.mome.config import InputSize, ModelConfig
 from mome_node.mome.network import Mome
 from mome_node.mome.package import ModelPackage, write_package
+from mome_node.mome.preprocess_spec import default_spec
 from mome_node.mome.statement import Statement
 from mome_node.volumes.volume import Modality
 
@@ -82,12 +83,18 @@ def statement() -> Statement:
         positive_class="malignant",
         label_definition="malignant lesion in the exam",
         synthetic=True,
-        preprocessing={"recipe": 1},
+        preprocessing=default_spec(SMALL).to_json(),
         prior=0.4,
         description="A network of random weights.",
         authors="nobody",
         copyright="none",
     )
+
+
+@pytest.fixture
+def folds() -> tuple[Mome, ...]:
+    """Three networks of the same sizes."""
+    return tuple(build(SMALL, seed=seed) for seed in range(3))
 
 
 @pytest.fixture

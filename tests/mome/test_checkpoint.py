@@ -6,6 +6,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from mome_node.errors import CheckpointError
 from mome_node.mome.authors_layout import authors_names
 from mome_node.mome.checkpoint import import_checkpoint, read_checkpoint
-from mome_node.mome.config import ModelConfig
+from mome_node.mome.config import LARGE, ModelConfig
 from mome_node.mome.network import Mome
 from mome_node.volumes.volume import Modality
 
@@ -70,6 +71,48 @@ def test_imported_network_answers_like_the_one_that_was_saved(
         assert torch.equal(imported(inputs), network(inputs))
 
 
+def test_the_large_variants_layers_are_read_off_the_weights(
+    tmp_path: Path,
+    small: ModelConfig,
+    sizes: dict[Modality, tuple[int, int, int]],
+    inputs: dict[Modality, Tensor],
+    make_network: Callable[..., Mome],
+) -> None:
+    config = replace(small, layers=LARGE.layers, sparse_layers=LARGE.sparse_layers)
+    assert (config.layers, config.sparse_layers) == (24, 9)
+    network, names = make_network(config), authors_names(config)
+    state = {names[name]: weight for name, weight in network.state_dict().items()}
+    torch.save(state, tmp_path / "large.th")
+    imported = import_checkpoint(tmp_path / "large.th", heads=3, sizes=sizes)
+    assert imported.config == config
+    with torch.inference_mode():
+        assert torch.equal(imported(inputs), network(inputs))
+
+
+@pytest.mark.parametrize(("width", "heads"), [(768, 12), (1024, 16)])
+def test_published_widths_need_no_number_of_heads(
+    tmp_path: Path,
+    small: ModelConfig,
+    sizes: dict[Modality, tuple[int, int, int]],
+    make_network: Callable[..., Mome],
+    width: int,
+    heads: int,
+) -> None:
+    config = replace(small, width=width, heads=heads)
+    names = authors_names(config)
+    state = {names[name]: weight for name, weight in make_network(config).state_dict().items()}
+    torch.save(state, tmp_path / "checkpoint.th")
+    assert import_checkpoint(tmp_path / "checkpoint.th", sizes=sizes).config == config
+
+
+@pytest.mark.parametrize("classes", [3, 4])
+def test_number_of_classes_is_read_off_the_head(
+    load: Callable[[object], Mome], state: State, classes: int
+) -> None:
+    state |= {"head.weight": torch.zeros(classes, 24), "head.bias": torch.zeros(classes)}
+    assert load(state).config.classes == classes
+
+
 def test_half_precision_weights_become_float32(
     load: Callable[[object], Mome], state: State
 ) -> None:
@@ -91,7 +134,19 @@ def test_report_names_missing_unknown_and_misshaped_weights(
     assert "1 misshaped: fc_norm.bias is (25,) and should be (24,)" in said
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_report_counts_what_it_has_no_room_to_name(
+    load: Callable[[object], Mome], state: State
+) -> None:
+    gone = [name for name in state if ".fc1." in name]
+    for name in gone:
+        del state[name]
+    last = "beit3.encoder.layers.2.ffn.A.fc1.weight"
+    state[last] = torch.zeros(48, 24)  # the hidden width is read off it
+    with pytest.raises(CheckpointError, match=rf"{len(gone) - 1} missing: .* and \d+ more"):
+        load(state)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_weights_that_are_no_numbers_are_refused_by_name(
     load: Callable[[object], Mome], state: State, value: float
 ) -> None:

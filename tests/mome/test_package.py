@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,34 +16,29 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mome_node.errors import PackageError
-from mome_node.mome.bundle import parse_metadata
+from mome_node.mome import digests
+from mome_node.mome.config import ModelConfig
 from mome_node.mome.digests import SUMS, write_sums
 from mome_node.mome.network import Mome
 from mome_node.mome.package import (
+    CARD,
     INFERENCE,
     METADATA,
-    WEIGHTS,
     ModelPackage,
     verify_package,
     write_package,
 )
+from mome_node.mome.preprocess_spec import default_spec
 from mome_node.mome.reference_run import reference_inputs
-from mome_node.mome.statement import OperatingPoint, Statement
+from mome_node.mome.statement import (
+    Statement,
+)
 from mome_node.volumes.volume import Modality
 
 Document = dict[str, Any]
 
-POINT = OperatingPoint(
-    name="high sensitivity",
-    threshold=0.2,
-    sensitivity=0.95,
-    sensitivity_ci=(0.9, 0.98),
-    specificity=0.6,
-    specificity_ci=(0.5, 0.7),
-    n=400,
-    prevalence=0.5,
-    population="phantoms",
-)
+DOCS = Path(__file__).parents[2] / "docs"
+WEIGHTS = "models/model.safetensors"
 
 
 def reseal(package: ModelPackage) -> None:
@@ -50,26 +47,12 @@ def reseal(package: ModelPackage) -> None:
     write_sums(package.path, [p.relative_to(package.path).as_posix() for p in files])
 
 
-@pytest.fixture
-def edit(package: ModelPackage) -> Callable[[Callable[[Document], object]], None]:
-    """Change the metadata and state the new digests."""
-
-    def edit_metadata(change: Callable[[Document], object]) -> None:
-        path = package.path / METADATA
-        document = json.loads(path.read_text())
-        change(document)
-        path.write_text(json.dumps(document))
-        reseal(package)
-
-    return edit_metadata
-
-
 def test_package_gives_back_the_network_and_what_was_stated(
     package: ModelPackage, network: Mome, statement: Statement, inputs: dict[Modality, Tensor]
 ) -> None:
     assert package.statement == statement
     assert package.config == network.config
-    assert package.preprocessing == {"recipe": 1}
+    assert package.preprocessing == default_spec(network.config).to_json()
     loaded = package.network()
     assert not loaded.training
     with torch.inference_mode():
@@ -81,12 +64,6 @@ def test_identity_names_the_package_and_its_digest(package: ModelPackage) -> Non
     identity = package.identity
     assert (identity.name, identity.version, identity.synthetic) == ("test-model", "1.0", True)
     assert identity.digest == hashlib.sha256(sums).hexdigest()
-
-
-def test_operating_point_survives(tmp_path: Path, network: Mome, statement: Statement) -> None:
-    stated = replace(statement, operating_point=POINT)
-    write_package(tmp_path / "p", network, stated, license_text="free")
-    assert ModelPackage.load(tmp_path / "p").statement.operating_point == POINT
 
 
 def test_half_precision_package_is_half_the_size_and_verifies(
@@ -116,6 +93,80 @@ def test_verification_says_what_was_checked(package: ModelPackage) -> None:
     assert len(verification.checks) == 4
 
 
+@pytest.fixture
+def ensemble(tmp_path: Path, folds: tuple[Mome, ...], statement: Statement) -> ModelPackage:
+    return write_package(tmp_path / "ensemble", folds, statement, license_text="free")
+
+
+def test_several_networks_become_one_package_in_their_order(
+    ensemble: ModelPackage, folds: tuple[Mome, ...], inputs: dict[Modality, Tensor]
+) -> None:
+    assert [file.name for file in ensemble.weights] == [
+        f"model_{n}.safetensors" for n in range(1, len(folds) + 1)
+    ]
+    loaded = ModelPackage.load(ensemble.path).networks()
+    with torch.inference_mode():
+        for read, written in zip(loaded, folds, strict=True):
+            assert torch.equal(read(inputs), written(inputs))
+
+
+def test_package_of_several_files_has_no_single_network(ensemble: ModelPackage) -> None:
+    with pytest.raises(PackageError, match="test-model has 3 weight files"):
+        ensemble.network()
+
+
+def test_package_of_one_file_gives_it_as_its_only_network(
+    package: ModelPackage, inputs: dict[Modality, Tensor]
+) -> None:
+    (only,) = package.networks()
+    with torch.inference_mode():
+        assert torch.equal(only(inputs), package.network()(inputs))
+
+
+def test_verification_runs_every_weight_file(ensemble: ModelPackage) -> None:
+    assert "runs of 3 files are met" in verify_package(ensemble.path).checks[-1]
+    rewrite(ensemble, lambda s: s["head.bias"].add_(0.01), "models/model_2.safetensors")
+    with pytest.raises(PackageError, match=r"models/model_2\.safetensors: .* differ by 0\.01"):
+        verify_package(ensemble.path)
+
+
+def test_networks_of_different_sizes_are_no_ensemble(
+    tmp_path: Path,
+    network: Mome,
+    small: ModelConfig,
+    statement: Statement,
+    make_network: Callable[..., Mome],
+) -> None:
+    wider = make_network(replace(small, ffn=64))
+    for members, said in (([network, wider], "network 2 of 2 has other sizes"), ([], "at least")):
+        with pytest.raises(PackageError, match=said):
+            write_package(tmp_path / "p", members, statement, license_text="free")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["model_1.safetensors"], r"does not name: models/model_2\.safetensors, models/model_3"),
+        ([f"model_{n}.safetensors" for n in range(1, 5)], r"not there: models/model_4\.saf"),
+        (["model_1.safetensors"] * 3, "non-unique"),
+        (["../LICENSE"], r"mome\.weights\.0"),
+        ([], r"mome\.weights"),
+    ],
+)
+def test_weight_files_that_are_not_those_stated_are_refused(
+    ensemble: ModelPackage, names: Sequence[str], said: str
+) -> None:
+    path = ensemble.path / METADATA
+    document = json.loads(path.read_text())
+    document["mome"]["weights"] = names
+    document["mome"]["reference_run"]["logits"] = [[0.0, 0.0]] * len(names)
+    path.write_text(json.dumps(document))
+    reseal(ensemble)
+    with pytest.raises(PackageError, match=said):
+        ModelPackage.load(ensemble.path)
+
+
 def test_monai_builds_the_network_from_the_bundle(
     package: ModelPackage, network: Mome, inputs: dict[Modality, Tensor]
 ) -> None:
@@ -129,6 +180,19 @@ def test_monai_builds_the_network_from_the_bundle(
         assert torch.equal(built(inputs), network(inputs))
     formats = parser["_meta_::network_data_format::inputs"]
     assert formats["dce"]["spatial_shape"] == [32, 32, 16]
+
+
+def test_monai_builds_every_network_of_an_ensemble(
+    ensemble: ModelPackage, folds: tuple[Mome, ...], inputs: dict[Modality, Tensor]
+) -> None:
+    parser = ConfigParser()
+    parser.read_config(ensemble.path / INFERENCE)
+    parser["bundle_root"] = str(ensemble.path)
+    parser["device"] = "cpu"
+    built = parser.get_parsed_content("network_def")
+    with torch.inference_mode():
+        for member, fold in zip(built, folds, strict=True):
+            assert torch.equal(member(inputs), fold(inputs))
 
 
 @pytest.mark.parametrize(
@@ -174,56 +238,70 @@ def test_folder_that_is_no_package_is_told_apart(tmp_path: Path) -> None:
         ModelPackage.load(tmp_path)
 
 
-def test_weights_altered_after_loading_are_refused(package: ModelPackage) -> None:
-    with (package.path / WEIGHTS).open("ab") as file:
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
         file.write(b" ")
-    with pytest.raises(PackageError, match="altered after"):
+
+
+def write_in_place(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x00")
+
+
+def replace_by_a_copy(path: Path) -> None:
+    shutil.copy2(path, path.with_name("copy"))
+    path.with_name("copy").replace(path)
+
+
+@pytest.mark.parametrize("alter", [grow, write_in_place, replace_by_a_copy, Path.unlink])
+def test_weights_altered_after_loading_are_refused(
+    package: ModelPackage, alter: Callable[[Path], object]
+) -> None:
+    package.check_unaltered()
+    alter(package.path / WEIGHTS)
+    for ask in (package.network, package.networks, package.check_unaltered):
+        with pytest.raises(PackageError, match=f"{WEIGHTS} was altered after"):
+            ask()
+
+
+def test_weights_that_are_replaced_while_they_are_read_are_refused(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mome_node.mome import package as module
+
+    def read_another(path: Path, config: ModelConfig) -> Mome:
+        replace_by_a_copy(path)
+        return read(path, config)
+
+    read = module.read_network
+    monkeypatch.setattr(module, "read_network", read_another)
+    with pytest.raises(PackageError, match="was altered after"):
         package.network()
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda d: d["mome"].update(prior=1.5), "mome.prior: 1.5"),
-        (lambda d: d["mome"].update(prior="half"), "mome.prior"),
-        (lambda d: d["mome"].update(format=2), "mome.format"),
-        (lambda d: d["mome"].update(synthetic=1), "mome.synthetic"),
-        (lambda d: d["mome"].update(positive_class="cancer"), "mome.positive_class: 'cancer'"),
-        (lambda d: d["mome"].update(classes=["a", "a"]), "mome.classes"),
-        (lambda d: d["mome"].update(classes=["a", "b", "malignant"]), "mome.classes has 3"),
-        (lambda d: d["mome"].update(operating_point={"name": "x"}), "mome.operating_point"),
-        (lambda d: d["mome"].pop("preprocessing"), "mome: 'preprocessing'"),
-        (lambda d: d["mome"].update(labels=1), "mome: .*'labels'"),
-        (lambda d: d["mome"]["network"].update(heads=5), "mome.network: 5 heads"),
-        (lambda d: d["mome"]["network"].update(width=10**9), "mome.network.width"),
-        (lambda d: d["mome"]["network"]["dce"].update(size=[32, 32, 17]), "network.dce.size.2"),
-        (lambda d: d["mome"]["reference_run"].update(logits=[1.0]), "reference_run.logits"),
-        (lambda d: d["mome"]["reference_run"].update(tolerance=9), "reference_run.tolerance"),
-        (lambda d: d.pop("network_data_format"), "'network_data_format' is a required"),
-        (lambda d: d.update(version="../1"), "version"),
-    ],
-)
-def test_wrong_metadata_is_refused_by_the_fields_name(
-    package: ModelPackage,
-    edit: Callable[[Callable[[Document], object]], None],
-    change: Callable[[Document], object],
-    said: str,
+def test_each_file_is_hashed_once_from_loading_to_the_network(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edit(change)
-    with pytest.raises(PackageError, match=said):
-        ModelPackage.load(package.path)
+    hashed: list[str] = []
+
+    def counting(path: Path) -> str:
+        hashed.append(path.relative_to(package.path).as_posix())
+        return sha256(path)
+
+    sha256 = digests.sha256
+    monkeypatch.setattr(digests, "sha256", counting)
+    ModelPackage.load(package.path).networks()
+    assert sorted(hashed) == sorted([METADATA, INFERENCE, WEIGHTS, CARD, "LICENSE"])
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": NaN}', "[" * 100_000, "null"])
-def test_metadata_that_is_no_document_is_refused(text: str) -> None:
-    with pytest.raises(PackageError, match=r"metadata\.json"):
-        parse_metadata(text)
-
-
-def rewrite(package: ModelPackage, change: Callable[[dict[str, Tensor]], object]) -> None:
-    state = load_file(package.path / WEIGHTS)
+def rewrite(
+    package: ModelPackage, change: Callable[[dict[str, Tensor]], object], name: str = WEIGHTS
+) -> None:
+    state = {name: weight.clone() for name, weight in load_file(package.path / name).items()}
     change(state)
-    save_file(state, package.path / WEIGHTS)
+    (package.path / name).unlink()
+    save_file(state, package.path / name)
     reseal(package)
 
 

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from mome_node.errors import ModelInputError, PackageError
 from mome_node.mome.breast_mask import find_anatomy
 from mome_node.mome.channels import choose_channels
 from mome_node.mome.preprocess import PreprocessSpec, demonstration_spec, prepare
-from mome_node.volumes.resample import resample
+from mome_node.volumes.resample import inside, resample
 from mome_node.volumes.volume import Exam, Modality, Volume
 
 SIZES = {Modality.DCE: (6, 96, 64, 32), Modality.DWI: (1, 48, 32, 16), Modality.T2: (1, 96, 64, 16)}
@@ -264,6 +265,41 @@ def test_same_exam_gives_the_same_arrays(axial_exam, inputs, spec):
     assert again.dce_grid.matches(inputs.dce_grid)
 
 
+@pytest.mark.parametrize("name", ["axial", "coronal", "oblique"])
+def test_arrays_are_what_numpy_makes_step_by_step(name, spec):
+    taken = exam(ORIENTATIONS[name], posts=2)
+    found = prepare(taken, spec, SIZES)
+    first = resample(taken.dce[0], found.dce_grid).array
+    tissue = found.anatomy.tissue_on(found.dce_grid) & inside(taken.dce[0].grid, found.dce_grid)
+    unit = np.percentile(first[tissue], spec.dce.percentile)
+    assert found.units[Modality.DCE] == pytest.approx(unit, rel=1e-5)
+    for channel, post in zip(found.arrays[Modality.DCE], taken.dce[1:], strict=False):
+        expected = np.clip((resample(post, found.dce_grid).array - first) / unit, *spec.dce.clip)
+        np.testing.assert_allclose(channel, expected, rtol=0, atol=1e-4)
+    for modality, image in ((Modality.DWI, taken.dwi), (Modality.T2, taken.t2)):
+        resampled = resample(image, found.grids[modality]).array
+        expected = np.clip(resampled / found.units[modality], *spec.scaling(modality).clip)
+        np.testing.assert_allclose(found.arrays[modality][0], expected, rtol=0, atol=1e-4)
+
+
+def test_an_exam_is_not_changed_by_being_prepared(spec):
+    """Also where its voxels are the model's own, so that nothing is resampled."""
+    there = prepare(exam(posts=1), spec, SIZES).grids
+    dce = tuple(image(there[Modality.DCE], enhancement=0.5 * k, seed=k) for k in range(2))
+    own = Exam(dce=dce, phase_times_s=(0.0, 60.0), t2=image(there[Modality.T2], seed=2))
+    volumes = (*own.dce, own.t2)
+    before = [v.array.copy() for v in volumes]
+    prepare(own, spec, SIZES)
+    for volume, array in zip(volumes, before, strict=True):
+        np.testing.assert_array_equal(volume.array, array)
+
+
+def test_arrays_come_as_contiguous_memory_of_the_cpu_for_torch_to_share(inputs):
+    for array in inputs.arrays.values():
+        assert array.flags.c_contiguous
+        assert torch.from_numpy(array)[None].shape == (1, *array.shape)
+
+
 # Channels
 
 
@@ -322,6 +358,21 @@ def test_spread_phases_without_times_are_told_in_a_warning(spec):
     assert any("times" in w for w in prepare(unknown, spec, SIZES).warnings)
 
 
+def test_first_phases_are_taken_without_times_and_without_a_warning(spec):
+    many = replace(exam(posts=8), phase_times_s=(0.0, *[None] * 8))
+    found = prepare(many, replace(spec, more_posts="first"), SIZES)
+    assert [c.phase for c in found.channels] == [1, 2, 3, 4, 5, 6]
+    assert not any("times" in w for w in found.warnings)
+
+
+@pytest.mark.parametrize(("posts", "policy"), [(5, "fewer_posts"), (7, "more_posts")])
+def test_a_number_of_phases_that_the_package_refuses_is_not_evaluated(posts, policy, spec):
+    taken = exam(posts=posts)
+    prepare(taken, spec, SIZES)
+    with pytest.raises(ModelInputError, match=f"{posts} post-contrast phases"):
+        prepare(taken, replace(spec, **{policy: "refuse"}), SIZES)
+
+
 # Modalities
 
 
@@ -330,6 +381,23 @@ def test_dwi_with_another_b_value_is_left_out_with_a_warning(b_value, axial_exam
     found = prepare(replace(axial_exam, dwi_b_value=b_value), spec, SIZES)
     assert set(found.arrays) == {Modality.DCE, Modality.T2}
     assert any("b-value" in w for w in found.warnings)
+
+
+@pytest.mark.parametrize("b_value", [None, 50.0, 3000.0])
+def test_dwi_with_another_b_value_is_refused_where_the_package_says_so(b_value, axial_exam, spec):
+    strict = replace(spec, b_value_outside="refuse")
+    with pytest.raises(ModelInputError, match="refuses the dwi: its b-value"):
+        prepare(replace(axial_exam, dwi_b_value=b_value), strict, SIZES)
+    assert Modality.DWI in prepare(axial_exam, strict, SIZES).arrays
+
+
+def test_a_missing_dwi_or_one_that_the_model_does_not_take_is_never_refused(axial_exam, spec):
+    strict = replace(spec, b_value_outside="refuse")
+    without = replace(axial_exam, dwi=None, dwi_b_value=None)
+    assert set(prepare(without, strict, SIZES).arrays) == {Modality.DCE, Modality.T2}
+    low = replace(axial_exam, dwi_b_value=50.0)
+    only = prepare(low, strict, {Modality.DCE: SIZES[Modality.DCE]})
+    assert set(only.arrays) == {Modality.DCE}
 
 
 @pytest.mark.parametrize("left", [Modality.T2, Modality.DWI])
@@ -458,7 +526,11 @@ def changed(path, value):
     [
         ("dce.voxel_mm", [3.6, 0, 5.0], "0"),
         ("dce.voxel_mm", [3.6, 3.6], "3.6"),
-        ("dce.fill", "copy", "copy"),
+        ("dce.fewer_posts", "copy", "copy"),
+        ("dce.more_posts", "last", "last"),
+        ("dwi.preferred_b_value", 2000, "2000, a number from 600 to 1500"),
+        ("dwi.outside", "take", "take"),
+        ("orientation", "RAS", "RAS"),
         ("dce.clip", [4.0, -1.0], "4.0"),
         ("dce.target_times_s", [60, 60], "60"),
         ("dce.target_times_s", [], r"\[\]"),

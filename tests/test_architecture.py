@@ -50,8 +50,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "phantom": frozenset({"dicom", "volumes"}),
     "node": STAGES | {"jobs", "settings"},
     "demonstration": STAGES | {"jobs", "phantom", "settings", "logs", "node"},
+    "bench": frozenset({"dicom", "volumes", "mome"}),
     "cli": STAGES
-    | {"jobs", "phantom", "demonstration", "settings", "settings_file", "logs", "node"},
+    | {"jobs", "phantom", "demonstration", "bench", "settings", "settings_file", "logs", "node"},
 }
 
 TYPES_ONLY = {
@@ -66,7 +67,7 @@ ONLY_BY = {
     "node": {"cli", "demonstration/run.py"},
     "cli": {"cli"},
 }
-PROGRAMS = {"demonstration/evaluate.py", "demonstration/make_package.py"}
+PROGRAMS = {f"demonstration/{name}.py" for name in ("evaluate", "make_package", "sanity")}
 """Run as ``python -m``: like commands, they may print the way commands do."""
 
 
@@ -175,7 +176,10 @@ def test_importing_does_nothing_and_the_process_that_receives_never_loads_torch(
     tmp_path: Path,
 ) -> None:
     """No file, thread or variable comes from an import; a built node holds no network library."""
-    heavy = {"mome", "results", "demonstration", "jobs/evaluation.py", "jobs/evaluate_study.py"}
+    heavy = {
+        *("mome", "results", "demonstration", "bench"),
+        *("jobs/evaluation.py", "jobs/evaluate_study.py"),
+    }
     light = [
         ".".join(p.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
         for p in MODULES

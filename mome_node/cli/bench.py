@@ -1,0 +1,77 @@
+"""`bench`: the benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mome_node.cli.arguments import add_command, add_json
+from mome_node.cli.output import WRONG_USAGE, progress, say_json, say_table
+
+if TYPE_CHECKING:
+    from mome_node.bench.model import ModelFigures
+    from mome_node.cli.arguments import Commands
+
+UNITS = {
+    "matmul_gflops": "GFLOP/s, the best matrix product in float32",
+    "forward_s": "s, one forward pass in float32",
+    "forward_matmul_share": "of that rate, counting 1.63 TFLOP a pass",
+    "speedup_over_masked": "times as fast as the published way",
+    "largest_logit_difference": "between the two",
+    "bf16_speedup": "times as fast in bfloat16",
+    "bf16_probability_difference": "between the two",
+    "shapley_passes": "passes for all subsets of the modalities",
+    "peak_rss_gb": "GB, package loaded and one exam with contributions",
+    "ready_s": "s, digests checked and weights mapped",
+    "explanation_passes": "passes for an explanation",
+    "explanation_steps": "gradients in it",
+    "explanation_peak_rss_gb": "GB with it",
+}
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `bench` with what it measures."""
+    parser = add_command(
+        commands,
+        "bench",
+        "measure this machine, as ratios of one run",
+        "bench model --json",
+        lambda _: WRONG_USAGE,  # argparse asks for a benchmark before it comes to this
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="WHAT", required=True)
+    model = add_command(
+        verbs,
+        "model",
+        "the full base model with random weights: some minutes, 8 GB of memory",
+        "bench model --json",
+        bench_model,
+    )
+    model.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    model.add_argument("--turns", type=int, choices=range(1, 100), default=3, metavar="N")
+    add_json(model)
+
+
+def bench_model(options: argparse.Namespace) -> int:
+    """Measure the model."""
+    from mome_node.bench import model
+
+    with progress("measuring") as bar:
+        task = bar.task_ids[0]
+        figures = model.bench_model(
+            options.device, options.turns, lambda step: bar.update(task, description=step)
+        )
+    if options.json:
+        say_json(figures.to_json())
+    else:
+        say_table(("figure", "median", "least", "most", "of what"), _rows(figures))
+    return 0
+
+
+def _rows(figures: ModelFigures) -> list[tuple[str, ...]]:
+    found = figures.to_json()
+    rows: list[tuple[str, ...]] = []
+    for name, unit in UNITS.items():
+        value = "not to be had here" if found[name] is None else f"{found[name]:.3g}"
+        low, high = (f"{n:.3g}" for n in figures.spreads[name]) if name in figures.spreads else "  "
+        rows.append((name, value, low.strip(), high.strip(), unit))
+    return rows

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -94,6 +94,8 @@ def settings_page() -> str:
         for key, inner in section.model_fields.items():
             for part in sections_in(inner):
                 lines += [f"Each entry of `{name}.{key}`:", "", settings_table(part)]
+            if is_section(inner.annotation):
+                lines += [f"In `{name}.{key}`:", "", settings_table(inner.annotation)]
     example = default_settings_file().rstrip("\n")
     lines += ["## The file that `mome-node init` writes", "", f"```toml\n{example}\n```"]
     return "\n".join(lines) + "\n"
@@ -104,15 +106,19 @@ def section_of(field: FieldInfo) -> tuple[type[BaseModel], bool]:
     inner = list(sections_in(field))
     if inner:
         return inner[0], True
-    assert isinstance(field.annotation, type)
-    assert issubclass(field.annotation, BaseModel)
+    assert is_section(field.annotation)
     return field.annotation, False
+
+
+def is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    """Whether a key holds keys of its own."""
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def sections_in(field: FieldInfo) -> Iterator[type[BaseModel]]:
     """The sections that a list holds."""
     for part in get_args(field.annotation):
-        if isinstance(part, type) and issubclass(part, BaseModel):
+        if is_section(part):
             yield part
 
 
@@ -136,6 +142,8 @@ def default_of(field: FieldInfo) -> str:
             return "not set"
         case bool():
             return f"`{str(value).lower()}`"
+        case BaseModel():
+            return "`{}`"
         case tuple():
             return f"`{json.dumps(value)}`"
         case int() | float():

@@ -23,7 +23,11 @@ NodeError
 ├── ModelError
 │   ├── CheckpointError      weights that cannot be imported
 │   ├── PackageError         a model package that is incomplete, altered or contradictory
-│   └── ModelInputError      an exam that this model cannot take
+│   ├── ModelInputError      an exam that this model cannot take
+│   ├── NotANumberError      an answer that holds NaN or infinite values: there is no score
+│   └── DeviceError          where the model runs failed: nothing is wrong with the exam
+│       ├── DeviceMemoryError    it has not enough memory
+│       └── DeviceLostError      it does not answer any more
 ├── ResultError              a result object cannot be made
 ├── DeliveryError
 │   ├── TransientDeliveryError   worth another try
@@ -129,6 +133,32 @@ class PackageError(ModelError):
 
 class ModelInputError(ModelError):
     """An exam that this model cannot take."""
+
+
+class NotANumberError(ModelError):
+    """The network's answer holds NaN or infinite values: there is no score."""
+
+
+class DeviceError(ModelError):
+    """Where the model runs failed; nothing is wrong with the exam.
+
+    ``device`` names it as PyTorch does, such as "cpu" or "cuda:0".
+    """
+
+    def __init__(self, told: str, device: str) -> None:
+        super().__init__(told, device)  # both, so that it pickles
+        self.device = device
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class DeviceMemoryError(DeviceError):
+    """A device has not enough memory for the exam."""
+
+
+class DeviceLostError(DeviceError):
+    """A device does not answer any more."""
 
 
 class ResultError(NodeError):

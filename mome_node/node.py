@@ -45,7 +45,7 @@ class Node:
         self._lock = _lock(settings.node.data_dir)
         self.catalog = Catalog.open(settings.database_url)
         self._store = LocalStore(settings.node.data_dir)
-        self._worker = InferenceProcess(model_choices(settings))
+        self._worker = inference_process(settings)
         self._scp = _receiver(settings, self._store, self.catalog, clock)
         self._runner: Runner | None = None
 
@@ -101,7 +101,26 @@ class Node:
 def model_choices(settings: Settings) -> tuple[ModelChoice, ...]:
     """The packages that the settings name."""
     return tuple(
-        ModelChoice(m.package, m.device, m.allow_synthetic_on_patients) for m in settings.model
+        ModelChoice(
+            package=m.package,
+            device=m.device,
+            allow_synthetic_on_patients=m.allow_synthetic_on_patients,
+            explain=m.explain,
+            precision=m.precision,
+            asserts=m.asserts,
+            when=tuple(m.when.model_dump(exclude_none=True).items()),
+        )
+        for m in settings.model
+    )
+
+
+def inference_process(settings: Settings) -> InferenceProcess:
+    """The process that runs the models, not started."""
+    return InferenceProcess(
+        model_choices(settings),
+        threads=settings.inference.threads,
+        time_limit_s=settings.inference.time_limit_s,
+        memory=settings.node.data_dir,
     )
 
 

@@ -19,12 +19,22 @@ from sqlalchemy import URL, make_url
 
 from mome_node.errors import SettingsError
 from mome_node.settings_faults import check_environment, faults, unknown_key
-from mome_node.settings_values import AETitle, FolderPath, Host, Label, Number, SqliteUrl, Text
+from mome_node.settings_values import (
+    AETitle,
+    FolderPath,
+    Host,
+    Label,
+    Number,
+    Pattern,
+    SqliteUrl,
+    Text,
+)
 
 ENV_PREFIX = "MOME_"
 ENV_DELIMITER = "__"
 MAX_FILE_BYTES = 1 << 20
 
+Condition = Literal["histology-proven invasive cancer", "exam before treatment"]
 Port = Annotated[int, Number, Field(ge=1, le=65535)]
 
 
@@ -105,14 +115,56 @@ class AssemblySettings(Section):
     )
 
 
+class InferenceSettings(Section):
+    """The process that runs the models, one study at a time."""
+
+    threads: Annotated[int, Number, Field(ge=0, le=1024)] = Field(
+        0, description="Threads that a model computes with; 0 takes all cores."
+    )
+    time_limit_s: Annotated[float, Number, Field(gt=0, le=86400)] = Field(
+        3600.0, description="An evaluation that takes longer is given up, and tried again later."
+    )
+
+
+class WhenSettings(Section):
+    """Studies, by a regular expression for what any image of theirs says of itself."""
+
+    study_description: Pattern | None = Field(None, description="Study Description (0008,1030).")
+    series_description: Pattern | None = Field(None, description="Series Description (0008,103E).")
+    protocol_name: Pattern | None = Field(None, description="Protocol Name (0018,1030).")
+    body_part: Pattern | None = Field(None, description="Body Part Examined (0018,0015).")
+    manufacturer: Pattern | None = Field(None, description="Manufacturer (0008,0070).")
+    model_name: Pattern | None = Field(None, description="Manufacturer's Model Name (0008,1090).")
+
+
 class ModelSettings(Section):
-    """A model package to run on every complete study."""
+    """A model package to run on every complete study that it holds for; one for each task."""
 
     package: Text = Field(
         description='The folder of a model package, or "demo": the bundled demonstration model.'
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where it runs; auto takes a GPU if there is one."
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="What it computes in; auto takes less than float32 only where the package's "
+        "own test shows that it may.",
+    )
+    explain: Literal["auto", "voxels", "tokens", "off"] = Field(
+        "auto",
+        description="How regions are looked for: at the voxels, at the model's tokens, or not at "
+        "all (off); auto takes the voxels of small models.",
+    )
+    asserts: tuple[Condition, ...] = Field(
+        (),
+        description="Conditions that the site vouches for, in studies that fit `when`. A package "
+        "that asks for one does not run without; no score of any model stands in for it.",
+    )
+    when: WhenSettings = Field(
+        WhenSettings(),
+        description="The studies that `asserts` holds for: every pattern given is found, in any "
+        "case, in the first 64 characters of what any of their images says. Empty: all studies.",
     )
     allow_synthetic_on_patients: bool = Field(
         False,
@@ -146,6 +198,7 @@ class Settings(BaseSettings):
     dicom: DicomSettings = DicomSettings()
     database: DatabaseSettings = DatabaseSettings()
     assembly: AssemblySettings = AssemblySettings()
+    inference: InferenceSettings = InferenceSettings()
     model: tuple[ModelSettings, ...] = (ModelSettings(package="demo"),)
     destination: tuple[DestinationSettings, ...] = ()
 
@@ -235,6 +288,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     packages = [m.package for m in settings.model]
     if len(set(packages)) < len(packages):
         yield f"model.package: found {packages}; allowed: each package once"
+    for number, model in enumerate(settings.model):
+        if model.when != WhenSettings() and not model.asserts:
+            yield f"model.{number}.when: found patterns; allowed: none where asserts is empty"
     rules = settings.assembly
     if rules.deadline_s < rules.quiet_s:
         yield (

@@ -19,11 +19,13 @@ HEADER = """\
 # a list is given there as JSON, and whole: MOME_DESTINATION='[{"name": "pacs", ...}]'.
 # Relative paths are taken from this file's folder. Results are for research use only."""
 
-EXAMPLES: dict[str, list[dict[str, Any]]] = {
+EXAMPLES: dict[str, Any] = {
     "allowed_peers": [{"ae": "PACS", "host": "10.0.0.5"}],
+    "asserts": ["histology-proven invasive cancer"],
+    "when": {"study_description": "staging|neoadj"},
     "destination": [{"name": "pacs", "ae": "PACS", "host": "10.0.0.5", "port": 104}],
 }
-"""What a list that is empty by default may hold, shown as a comment."""
+"""What a list or table that is empty by default may hold, shown as a comment."""
 
 NOT_SET = {"url": "sqlite:///mome-data/catalog.db"}
 """What a key that has no value by default stands for."""
@@ -46,7 +48,8 @@ def _tables(name: str, field: FieldInfo, default: tuple[BaseModel, ...]) -> Iter
     """An array of tables; an empty one as a comment, with an example."""
     section = next(a for a in get_args(field.annotation) if a is not Ellipsis)
     yield from _comment(section.__doc__)
-    values = [item.model_dump(mode="json") for item in default] or EXAMPLES[name]
+    values = [item.model_dump(mode="json", exclude_none=True) for item in default]
+    values = values or EXAMPLES[name]
     mark = "" if default else "# "
     for value in values:
         yield f"{mark}[[{name}]]"
@@ -57,10 +60,12 @@ def _keys(section: type[BaseModel], values: dict[str, Any]) -> Iterator[str]:
     for key, field in section.model_fields.items():
         yield from _comment(field.description)
         value = values.get(key, field.get_default())
+        if isinstance(value, BaseModel):
+            value = value.model_dump(mode="json", exclude_none=True)
         if value is None:
             yield f"# {key} = {_toml(NOT_SET[key])}"
             continue
-        if value == [] and key in EXAMPLES:
+        if value in ([], {}) and key in EXAMPLES:
             yield f"# for example: {key} = {_toml(EXAMPLES[key])}"
         yield f"{key} = {_toml(value)}"
 
@@ -79,6 +84,8 @@ def _toml(value: Any) -> str:
             return json.dumps(str(value), ensure_ascii=False)  # a TOML basic string is one of JSON
         case list() | tuple():
             return "[" + ", ".join(_toml(item) for item in value) + "]"
+        case dict() if not value:
+            return "{}"
         case dict():
             return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
     raise TypeError(f"no TOML for {type(value).__name__}")

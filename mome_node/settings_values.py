@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,63 @@ def _folder_path(value: object) -> object:
     return value
 
 
+def _pattern(value: str) -> str:
+    try:
+        with warnings.catch_warnings():
+            # What will mean something else in a later Python is not what was counted below.
+            warnings.simplefilter("error", FutureWarning)
+            re.compile(value)
+    except (re.error, RecursionError, OverflowError, FutureWarning) as error:
+        raise ValueError("a regular expression, as Python has them") from error
+    ways = _ways(value)
+    if ways is None:
+        raise ValueError(
+            "a regular expression without repeated groups, back references and (?...) but (?:...)"
+        )
+    if ways > MAX_WAYS:
+        raise ValueError("a regular expression with fewer repeats (.* at most twice) and choices")
+    return value
+
+
+def _ways(pattern: str) -> int | None:
+    """In how many ways a text can be matched from one place, at most; None: too many to count.
+
+    Python tries them one after another. A careless pattern and a text from outside could so hold up
+    the node for good: (a+)+ has one for each way to cut the text into pieces.
+    """
+    outer: list[tuple[int, int]] = []  # of the groups around: finished branches, and this branch
+    finished, ways, after_group = 0, 1, False
+    for part in _PARTS.finditer(pattern):
+        text = part.group()
+        if part["repeat"]:
+            if after_group and not text.startswith("?"):
+                return None
+            ways *= _counts(text)
+        elif part["refused"]:
+            return None
+        elif text in ("(", "(?:"):
+            outer.append((finished, ways))
+            finished, ways = 0, 1
+        elif text == "|":
+            finished, ways = finished + ways, 1
+        elif text == ")":
+            inside = finished + ways
+            finished, ways = outer.pop()
+            ways *= inside
+        after_group = text == ")"
+    return finished + ways
+
+
+def _counts(repeat: str) -> int:
+    """How many different numbers of times a repeat allows, in a text of the searched length."""
+    if repeat.startswith("?"):
+        return 2
+    least, comma, most = repeat.strip("{}?+").partition(",")
+    if repeat.startswith("{") and not (comma and not most):
+        return max(1, min(int(most or least) - int(least or 0), SEARCHED) + 1)
+    return SEARCHED + 1
+
+
 def _sqlite_file(value: str) -> str:
     try:
         url = make_url(value)
@@ -56,6 +114,22 @@ def _sqlite_file(value: str) -> str:
         raise ValueError("sqlite:///PATH, with the path of a file")
     return value
 
+
+SEARCHED = 64
+"""Characters of a text that a pattern is looked for in: an LO value has no more (PS3.5 6.2)."""
+
+MAX_WAYS = 20_000
+
+_PARTS = re.compile(
+    r"""
+      (?P<refused> \\[1-9] | \(\?(?!:) )             # back references; look-around, names, flags
+    | (?P<repeat> [*+?][?+]? | \{(?!\})\d*,?\d*\}[?+]? )
+    | \\. | \[\^?\]?(?:\\.|[^\]\\])*\]               # an escape, a class: one character
+    | \(\?: | .
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+"""What a regular expression consists of."""
 
 Number = BeforeValidator(_no_boolean)
 """Beside a number: true and false are none, although Python counts with them."""
@@ -72,6 +146,9 @@ AETitle = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidato
 
 Host = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_host)]
 """A host name (RFC 1123, or international) or an IP address."""
+
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_pattern)]
+"""A regular expression that no text can make Python search for long."""
 
 FolderPath = Annotated[Path, BeforeValidator(_folder_path)]
 SqliteUrl = Annotated[str, AfterValidator(_sqlite_file)]

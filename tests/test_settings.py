@@ -14,8 +14,18 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import make_url
 
+from mome_node import settings_values
 from mome_node.errors import SettingsError
-from mome_node.settings import MAX_FILE_BYTES, Settings, load_settings, parse_settings
+from mome_node.jobs import eligibility
+from mome_node.mome.statement import CONDITIONS
+from mome_node.node import inference_process, model_choices
+from mome_node.settings import (
+    MAX_FILE_BYTES,
+    Condition,
+    Settings,
+    load_settings,
+    parse_settings,
+)
 from mome_node.settings_file import default_settings_file
 
 Load = Callable[..., Settings]
@@ -77,7 +87,7 @@ def test_the_written_file_names_every_key_with_its_description() -> None:
     lines = {line.removeprefix("# ").partition(" = ")[0] for line in text.splitlines()}
     words = " ".join(line.removeprefix("# ") for line in text.splitlines())
     for path, section in sections():
-        if path in {"", "dicom.allowed_peers"}:  # a peer's keys stand in an example, in one line
+        if path in {"", "dicom.allowed_peers", "model.when"}:  # their keys: an example, in one line
             continue
         assert f"[{path}]" in text
         assert section.__doc__ is not None
@@ -94,11 +104,13 @@ def test_what_the_written_file_comments_out_can_be_taken_in(load: Load, tmp_path
         for line in default_settings_file().splitlines()
         if " = " in line or line.startswith(("[", "# [["))
     ]
-    examples = {line.split(" = ")[0] for line in commented if line.startswith("allowed_peers")}
-    assert examples == {"allowed_peers"}
-    taken = [line for line in commented if line != "allowed_peers = []"]
+    empty = {"allowed_peers = []", "asserts = []", "when = {}"}
+    assert empty <= set(commented)
+    taken = [line for line in commented if line not in empty]
     settings = load("\n".join(taken))
     assert settings.dicom.allowed_peers[0].ae == "PACS"
+    assert settings.model[0].asserts == ("histology-proven invasive cancer",)
+    assert settings.model[0].when.study_description
     assert settings.destination[0].port == 104
     assert settings.database_url == load("").database_url
 
@@ -207,6 +219,27 @@ def test_a_wrong_variable_is_refused_with_what_is_allowed(
         ('[assembly]\nrequired = "dce"', "assembly.required: found 'dce'; allowed: a list"),
         ('[[model]]\npackage = "demo"\ndevice = "tpu"', "found 'tpu'; allowed: 'auto', 'cpu'"),
         ('[[model]]\npackage = " "', "model.0.package: found"),
+        (
+            '[[model]]\npackage = "a"\nexplain = "no"',
+            "model.0.explain: found 'no'; allowed: 'auto'",
+        ),
+        (
+            '[[model]]\npackage = "a"\nprecision = "half"',
+            "found 'half'; allowed: 'auto', 'float32'",
+        ),
+        ('[[model]]\npackage = "a"\nasserts = ["cancer"]', "allowed: 'histology-proven invasive"),
+        ('[[model]]\npackage = "a"\nasserts = "cancer"', "model.0.asserts: found 'cancer'"),
+        (
+            '[[model]]\npackage = "a"\nwhen = { patient_name = "x" }',
+            "model.0.when.patient_name: unknown key; allowed here: study_description",
+        ),
+        ('[[model]]\npackage = "a"\nwhen = "x"', "model.0.when: found 'x'; allowed: a section"),
+        (
+            "[inference]\nthreads = -1",
+            "inference.threads: found -1; allowed: greater than or equal",
+        ),
+        ("[inference]\ntime_limit_s = 0", "inference.time_limit_s: found 0; allowed: greater"),
+        ("[inference]\ntime_limit_s = 86401", "inference.time_limit_s: found 86401"),
         ('[[model]]\npackage = "a\\u0000b"', "model.0.package: found"),
         (DESTINATION + 'kind = "dicomweb"', "destination.0.kind: found 'dicomweb'"),
         ('[node]\ndata_dir = ""', "node.data_dir: found ''; allowed: a folder's path"),
@@ -292,11 +325,100 @@ def test_what_no_resolver_takes_is_no_host(load: Load, host: str) -> None:
         ('[[model]]\npackage = "demo"\n' * 2, "model.package: .* each package once"),
         ('[[model]]\npackage = "a"\n[[model]]\npackage = "./b/../a"\n', "each package once"),
         ("[assembly]\nquiet_s = 60\ndeadline_s = 30\n", "deadline_s: found 30; .* at least"),
+        (
+            '[[model]]\npackage = "a"\nwhen = { body_part = "breast" }\n',
+            "model.0.when: found patterns; allowed: none where asserts is empty",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(load: Load, content: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         load(content)
+
+
+# What a site asserts, and of which studies
+
+
+def test_conditions_are_those_that_a_package_may_ask_for() -> None:
+    assert get_args(Condition) == CONDITIONS
+
+
+def with_pattern(pattern: str) -> str:
+    return (
+        '[[model]]\npackage = "tnbc"\nasserts = ["histology-proven invasive cancer"]\n'
+        f"when = {{ study_description = {json.dumps(pattern)} }}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "staging",
+        "neo.?adj|nact",
+        r"\bmamm[ao]\b",
+        "(pre|neo)?-?op",
+        "a.*b.*c",
+        "[)(*+]{2}",
+        "(?:a|b)",
+    ],
+)
+def test_patterns_of_a_careful_administrator_are_taken(load: Load, pattern: str) -> None:
+    assert load(with_pattern(pattern)).model[0].when.study_description == pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("(", "a regular expression, as Python has them"),
+        ("a{2,1}", "a regular expression, as Python has them"),
+        ("*", "a regular expression, as Python has them"),
+        ("(a+)+$", "without repeated groups"),
+        ("(a|aa)*$", "without repeated groups"),
+        ("(?:ab?){20}", "without repeated groups"),
+        ("(a)\\1", "without repeated groups, back references"),
+        ("(?=a)b", "back references and (?...)"),
+        ("(?i)a", "back references and (?...)"),
+        (".*a.*b.*", "with fewer repeats"),
+        ("(a)?" * 20 + "b", "with fewer repeats"),
+        ("(ab|a)" * 20, "with fewer repeats"),
+        ("", "at least 1 character"),
+        ("x" * 201, "at most 200 characters"),
+    ],
+)
+def test_a_pattern_that_is_none_or_could_search_for_ever_is_refused_at_start(
+    load: Load, pattern: str, told: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(with_pattern(pattern))
+    assert str(caught.value).startswith("model.0.when.study_description: found ")
+    assert told in str(caught.value)
+
+
+def test_patterns_are_searched_in_as_much_text_as_their_cost_is_reckoned_for() -> None:
+    assert settings_values.SEARCHED == eligibility.SEARCHED
+
+
+@given(pattern=st.text(alphabet="ab()[]{}|*+?.,12\\^:", max_size=12))
+def test_whatever_is_written_as_a_pattern_is_taken_or_refused_in_words(pattern: str) -> None:
+    model = {"package": "x", "asserts": [CONDITIONS[0]], "when": {"study_description": pattern}}
+    with suppress(SettingsError):
+        settings = parse_settings({"model": [model]}, base=Path("/srv"))
+        assert settings.model[0].when.study_description == pattern
+
+
+def test_what_a_model_may_do_reaches_the_inference_process(load: Load, tmp_path: Path) -> None:
+    settings = load(
+        '[inference]\nthreads = 3\ntime_limit_s = 90\n[[model]]\npackage = "demo"\n'
+        'explain = "off"\nprecision = "float32"\nasserts = ["exam before treatment"]\n'
+        'when = { protocol_name = "neo", body_part = "breast" }\n'
+    )
+    (choice,) = model_choices(settings)
+    assert (choice.explain, choice.precision) == ("off", "float32")
+    assert choice.asserts == ("exam before treatment",)
+    assert choice.when == (("protocol_name", "neo"), ("body_part", "breast"))
+    process = inference_process(settings)
+    assert (process.threads, process.time_limit_s) == (3, 90)
+    assert process.memory == tmp_path / "mome-data"
 
 
 # Paths

@@ -123,8 +123,9 @@ def _step(stack: PlaneStack) -> float:
 
 
 def choose_dwi(found: StudySeries, rules: AssemblyRules) -> tuple[PlaneStack | None, str]:
-    """The high-b image and why: sound, a trace before single directions, the highest b, latest."""
+    """The high-b image and why: sound, a trace before single directions, the best b, latest."""
     low, high = rules.dwi_b_range
+    preferred = float("inf") if rules.preferred_b is None else rules.preferred_b
     stacks = _stacks(found, Role.DWI)
     if not stacks:
         return None, "no diffusion images"
@@ -140,7 +141,7 @@ def choose_dwi(found: StudySeries, rules: AssemblyRules) -> tuple[PlaneStack | N
         sound,
         key=lambda s: (
             {True: 0, None: 1, False: 2}[s.isotropic],
-            -(s.b_value or 0.0),
+            abs((s.b_value or 0.0) - min(preferred, high)),
             s.plane_name != "axial",
             -(s.acquired_s or 0.0),
             -_volume_mm3(s),

@@ -16,7 +16,8 @@ class AssemblyRules:
 
     ``required`` names the roles without which a study waits; ``min_posts`` the fewest
     post-contrast phases of a dynamic. A study older than ``max_study_age_days`` is kept and not
-    evaluated. ``dwi_b_range`` in s/mm²: a diffusion image outside it is not the high-b image.
+    evaluated. ``dwi_b_range`` in s/mm²: a diffusion image outside it is not the high-b image; of
+    several within, the one nearest to ``preferred_b`` is, or without one the highest.
     ``min_width_mm`` is the left to right extent that a bilateral dynamic has at least.
     ``ultrafast_s``: phases that follow each other faster make an ultrafast run, taken only where
     there is no other dynamic. ``role_rules`` are the site's own, asked before the built-in table.
@@ -26,6 +27,7 @@ class AssemblyRules:
     max_study_age_days: int = 14
     min_posts: int = 1
     dwi_b_range: tuple[float, float] = (500.0, 1500.0)
+    preferred_b: float | None = None
     min_width_mm: float = 220.0
     ultrafast_s: float = 20.0
     role_rules: tuple[RoleRule, ...] = ()

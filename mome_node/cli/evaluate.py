@@ -17,13 +17,24 @@ from mome_node.dicom.header import InstanceFacts
 from mome_node.dicom.header_reading import read_facts
 from mome_node.errors import HeaderError, NodeError, SettingsError
 from mome_node.jobs.models import DEMONSTRATION, ModelChoice
+from mome_node.mome.statement import CONDITIONS
 
 if TYPE_CHECKING:
     from mome_node.assembly.plan import SeriesRole
     from mome_node.cli.arguments import Commands
 
-MADE = ("sr.dcm", "seg.dcm", "findings.json", "slice.png", "overlay.png", "contributions.png")
-"""What an analysis leaves; seg.dcm only where there is a region."""
+MADE = (
+    "sr.dcm",
+    "seg.dcm",
+    "findings.json",
+    "slice.png",
+    "overlay.png",
+    "contributions.png",
+    "debug-dce.png",
+    "debug-dwi.png",
+    "debug-t2.png",
+)
+"""What an analysis leaves; seg.dcm only where there is a region, the last three on demand."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -38,7 +49,23 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("dir", type=Path, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT")
     parser.add_argument(
-        "--model", default=DEMONSTRATION, metavar="PKG", help='a package\'s folder ("demo")'
+        "--model",
+        action="append",
+        metavar="PKG",
+        help='a package\'s folder ("demo"); once for each task',
+    )
+    parser.add_argument(
+        "--asserts",
+        action="append",
+        default=[],
+        choices=CONDITIONS,
+        metavar="CONDITION",
+        help=f"say of this exam what a package asks for: {' or '.join(map(repr, CONDITIONS))}",
+    )
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="write a picture of each step from the images to the model's arrays, too",
     )
     parser = add_command(
         commands,
@@ -72,7 +99,12 @@ def analyze(options: argparse.Namespace) -> int:
     if len(by_uid) < len(found.by_path):
         raise HeaderError("different files claim to be one instance (the same SOP Instance UID)")
     with progress("loading the model"):
-        models = load_models((ModelChoice(options.model),))
+        models = load_models(
+            [
+                ModelChoice(package, asserts=tuple(options.asserts))
+                for package in options.model or (DEMONSTRATION,)
+            ]
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     with (
         TemporaryDirectory(prefix=".analysis-", dir=options.out) as unfinished,
@@ -89,6 +121,7 @@ def analyze(options: argparse.Namespace) -> int:
             recorded_at=_arrived_at(found.by_path),
             out_dir=Path(unfinished),
             pictures=True,
+            debug=options.debug,
         )
         task = bar.task_ids[0]
         outcome = evaluate_study(request, models, lambda step: bar.update(task, description=step))

@@ -14,8 +14,7 @@ from mome_node.cli.arguments import add_command, add_config
 from mome_node.cli.output import say
 from mome_node.delivery.ping import ping
 from mome_node.errors import NodeError, SettingsError
-from mome_node.jobs.worker import InferenceProcess
-from mome_node.node import destinations, model_choices
+from mome_node.node import destinations, inference_process
 from mome_node.settings import Settings, load_settings
 from mome_node.settings_file import default_settings_file
 
@@ -106,13 +105,22 @@ def _database(settings: Settings) -> Iterator[Verdict]:
 
 
 def _models(settings: Settings) -> Iterator[Verdict]:
-    worker = InferenceProcess(model_choices(settings))
+    worker = inference_process(settings)
     try:
         models = worker.start()
     finally:
         worker.stop()
     for m in models:
-        yield True, f"{m.name} {m.version} ({m.task}) on {m.device}, digest {m.digest[:12]}"
+        where = f"on {m.device} in {m.precision}"
+        yield True, f"{m.name} {m.version} ({m.task}) {where}, digest {m.digest[:12]}"
+        if missing := [f'"{c}"' for c in m.applies_when if c not in m.asserts]:
+            yield (
+                None,
+                (
+                    f"{m.name} will evaluate nothing: it holds only for {' and '.join(missing)}; "
+                    "where that is so, say it with `asserts` (and `when`) of its [[model]]"
+                ),
+            )
         if m.synthetic and m.allow_synthetic_on_patients:
             yield (
                 None,

@@ -152,7 +152,9 @@ CHANNELS: Final = _private(
 B_VALUE: Final = _private("B_VALUE", "Diffusion b-value used", "b-value of the images used.")
 SERIES_USED: Final = _private("SERIES_USED", "Series used", "A series used, as what and why.")
 SERIES_LEFT_OUT: Final = _private("SERIES_OUT", "Series left out", "A series not used, and why.")
-REGIONS_TEXT: Final = _private("REGIONS_TEXT", "Regions", "What the regions are, and are not.")
+REGIONS_TEXT: Final = _private(
+    "REGIONS_TEXT", "Regions", "What the regions are, and are not, and how they were found."
+)
 FIELD_TEXT: Final = _private("FIELD_TEXT", "Evaluated field", "What the drawn box stands for.")
 NOT_ASSESSED: Final = _private("NOT_ASSESSED", "Not assessed", "What the node does not look at.")
 WARNING: Final = _private("WARNING", "Warning", "Something to know before using the result.")

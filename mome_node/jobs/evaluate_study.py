@@ -15,15 +15,21 @@ from mome_node.assembly.plan import Verdict
 from mome_node.assembly.study import plan_study
 from mome_node.dicom.header import FrameRef
 from mome_node.errors import ModelInputError, PixelDataError, UnreadableSliceError, VolumeError
+from mome_node.jobs.debug_steps import preparation_steps
+from mome_node.jobs.eligibility import rules_for
 from mome_node.jobs.evaluation import evaluate
 from mome_node.jobs.models import LoadedModel
 from mome_node.jobs.reading import SourceInstance, build_exam, inputs_digest, read_study
 from mome_node.jobs.requests import Evaluated, EvaluationRequest, MadeObject, NotEvaluated
+from mome_node.mome.preprocess import ModelInputs
 from mome_node.results.context import ResultContext
+from mome_node.results.debug_pictures import PreparationSteps, write_debug_pictures
 from mome_node.results.findings import Findings
 from mome_node.results.findings_json import findings_json
 from mome_node.results.pictures import write_pictures
 from mome_node.results.result_set import encode, make_results
+from mome_node.results.wording import marked_label
+from mome_node.volumes.volume import Exam
 
 Progress = Callable[[str], None]
 FINDINGS = "findings.json"
@@ -39,17 +45,33 @@ def evaluate_study(
     clock.step("reading")
     facts = read_study(request.instances)
     plan = plan_study(
-        facts.instances, request.rules, now=request.recorded_at, unreadable=facts.unreadable
+        facts.instances,
+        rules_for(request.rules, [model.installed for model in models]),
+        now=request.recorded_at,
+        unreadable=facts.unreadable,
     )
     if plan.verdict is not Verdict.EVALUABLE:
         quarantine = plan.verdict is Verdict.QUARANTINED
         return NotEvaluated("; ".join(plan.reasons), quarantine)
     digest = inputs_digest(plan, {i.sop_instance_uid: i.sha256 for i in request.instances})
     paths = {i.sop_instance_uid: i.path for i in request.instances}
+    steps: list[PreparationSteps] = []
+
+    def keep_steps(exam: Exam, inputs: ModelInputs) -> None:
+        if request.debug and not steps:  # of the primary model, which comes first
+            steps.extend(preparation_steps(exam, inputs))
+
     try:
         exam = build_exam(plan, paths.__getitem__)
         clock.step("inference")
-        findings = evaluate(plan, exam, models, inputs_digest=digest)
+        findings = evaluate(
+            plan,
+            exam,
+            models,
+            inputs_digest=digest,
+            instances=facts.instances,
+            on_inputs=keep_steps,
+        )
     except (PixelDataError, UnreadableSliceError) as error:
         return NotEvaluated(str(error), quarantine=True)
     except (VolumeError, ModelInputError) as error:
@@ -66,6 +88,12 @@ def evaluate_study(
         station_name=request.station_name,
     )
     objects = _write(findings, context, request)
+    write_debug_pictures(
+        steps,
+        request.out_dir,
+        marked_label(findings, request.label),
+        synthetic=findings.synthetic,
+    )
     return Evaluated(objects, digest, request.out_dir / FINDINGS, clock.stop())
 
 

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from mome_node.assembly.plan import StudyPlan
-from mome_node.dicom.header import FrameRef
+from mome_node.dicom import codes
+from mome_node.dicom.header import FrameRef, InstanceFacts
 from mome_node.dicom.uids import derived_uid
 from mome_node.errors import ModelInputError
+from mome_node.jobs.eligibility import PRIMARY_TASK, no_model_reason, refusals
 from mome_node.jobs.models import LoadedModel
-from mome_node.mome.explain import integrated_gradients
-from mome_node.mome.predict import predict
+from mome_node.mome.device_errors import device_errors
+from mome_node.mome.explain import attribute
+from mome_node.mome.predict import ExamRun, prediction_of, run_exam
 from mome_node.mome.preprocess import ModelInputs, PreprocessSpec, prepare
 from mome_node.mome.regions import FoundRegions, find_regions
-from mome_node.results.findings import Findings, Region, SeriesUse, TaskNotRun, TaskScore
+from mome_node.results.findings import (
+    Explanation,
+    Findings,
+    Region,
+    SeriesUse,
+    TaskNotRun,
+    TaskScore,
+)
+from mome_node.results.wording import percent, task_name
 from mome_node.volumes.volume import Exam, Modality, Volume
 
-TASKS = ("malignancy", "tnbc", "pcr")
-EXPLAINED_TASK = "malignancy"
-COMPLETENESS_TOLERANCE = 0.1
-"""A larger gap of the integrated gradients is told as a warning."""
+TASKS = tuple(codes.SCORES)
+"""What the report tells of, run or not."""
+
+COMPLETENESS_TOLERANCE = 0.05
+"""A larger error of the attribution is told as a warning."""
+
+SWITCHED_OFF = "the site's settings switch it off"
+NOT_RAISED = "the score does not lie above its reference"
+NO_DYNAMIC = "no DCE was used"
+
+NO_REGIONS = FoundRegions((), 0.0)
+
+OnInputs = Callable[[Exam, ModelInputs], None]
 
 
 class NoModelError(ModelInputError):
@@ -32,42 +52,78 @@ class NoModelError(ModelInputError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Explained:
+    explanation: Explanation | None
+    why_not: str = ""
+    found: FoundRegions = NO_REGIONS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ran:
+    model: LoadedModel
     inputs: ModelInputs
-    found: FoundRegions | None
-    gap: float
+    score: TaskScore
+    explained: _Explained
 
 
 def evaluate(
-    plan: StudyPlan, exam: Exam, models: Sequence[LoadedModel], *, inputs_digest: str
+    plan: StudyPlan,
+    exam: Exam,
+    models: Sequence[LoadedModel],
+    *,
+    inputs_digest: str,
+    instances: Sequence[InstanceFacts] = (),
+    on_inputs: OnInputs = lambda *_: None,
 ) -> Findings:
     """Findings of an exam by every model that may evaluate it.
 
-    Raises NoModelError where none may, ModelInputError where the exam cannot be taken.
+    ``instances`` are what all instances of the study say: a package that asks for something of
+    them does not run without. ``on_inputs`` is told of each model's inputs.
+
+    Raises NoModelError where no model may, ModelInputError where none can take the exam,
+    NotANumberError or DeviceError where one fails: then there are no findings at all.
     """
-    allowed, not_run = _allowed(plan, models)
-    scores, explained = [], None
+    allowed, not_run = _allowed(plan, models, instances)
+    key = _key_volume(exam)
+    ran: list[_Ran] = []
+    faults: dict[str, str] = {}
     for model in allowed:
-        inputs = _prepare(exam, model)
-        scores.append(_score(inputs, model))
-        if explained is None and model.package.statement.task == EXPLAINED_TASK:
-            explained = _explain(inputs, exam, model, scores[-1])
-    if explained is None:
-        raise NoModelError(f"no installed model has the task {EXPLAINED_TASK}")
-    inputs, key = explained.inputs, _key_volume(exam)
-    regions = _regions(explained.found, inputs_digest, allowed)
+        try:
+            with device_errors(model.device):
+                ran.append(_run(model, exam, key, is_primary=not ran, on_inputs=on_inputs))
+        except ModelInputError as error:
+            faults[model.package.statement.task] = str(error)
+    if not ran:
+        raise ModelInputError(no_model_reason(tuple(faults.items())))
+    return _findings(plan, exam, key, ran, not_run | faults, inputs_digest)
+
+
+def _findings(
+    plan: StudyPlan,
+    exam: Exam,
+    key: Volume,
+    ran: Sequence[_Ran],
+    not_run: dict[str, str],
+    inputs_digest: str,
+) -> Findings:
+    primary = ran[0]
+    inputs, explained = primary.inputs, primary.explained
+    used = {modality for one in ran for modality in one.inputs.arrays}
+    regions = _regions(explained.found, inputs_digest, primary.model)
     return Findings(
         study_uid=plan.study_uid,
-        tasks=tuple(scores),
-        not_run=not_run,
+        tasks=tuple(one.score for one in ran),
+        not_run=tuple(TaskNotRun(t, not_run[t]) for t in TASKS if t in not_run),
         modalities_used=tuple(m for m in Modality if m in inputs.arrays),
         modalities_missing=tuple(m for m in Modality if m not in inputs.arrays),
         channels=inputs.channels,
-        dwi_b_value=exam.dwi_b_value if Modality.DWI in inputs.arrays else None,
-        series=_series(plan, inputs),
+        dwi_b_value=exam.dwi_b_value if Modality.DWI in used else None,
+        series=_series(plan, used),
         regions=regions,
-        share_outside_breast=explained.found.share_outside if explained.found else 0.0,
-        warnings=(*plan.warnings, *inputs.warnings, *_gap_warning(explained.gap)),
-        synthetic=plan.synthetic or any(m.package.statement.synthetic for m in allowed),
+        share_outside_breast=explained.found.share_outside,
+        explanation=explained.explanation,
+        not_explained=explained.why_not,
+        warnings=tuple(_warnings(plan, ran)),
+        synthetic=plan.synthetic or any(one.score.model.synthetic for one in ran),
         key_volume=key,
         key_subtraction=Volume(key.array - exam.dce[0].array, key.grid, key.frames),
         key_slice=_key_slice(regions, inputs, key),
@@ -76,70 +132,76 @@ def evaluate(
 
 
 def _allowed(
-    plan: StudyPlan, models: Sequence[LoadedModel]
-) -> tuple[list[LoadedModel], tuple[TaskNotRun, ...]]:
-    """The models to run, and every task that is not run with its reason."""
-    allowed: list[LoadedModel] = []
-    reasons = dict.fromkeys(TASKS, "no model installed")
-    for model in models:
-        said = model.package.statement
-        if said.task != EXPLAINED_TASK:
-            # Triple-negative and response hold only under a condition that the site must assert.
-            reasons[said.task] = "condition unknown"
-        elif not model.choice.accepts(
-            synthetic_exam=plan.synthetic, synthetic_package=said.synthetic
-        ):
-            reasons[said.task] = "no clinical model installed"
-        else:
-            allowed.append(model)
-            reasons.pop(said.task, None)
-    if not allowed:
-        raise NoModelError(reasons[EXPLAINED_TASK])
-    return allowed, tuple(TaskNotRun(task, reason) for task, reason in reasons.items())
+    plan: StudyPlan, models: Sequence[LoadedModel], instances: Sequence[InstanceFacts]
+) -> tuple[list[LoadedModel], dict[str, str]]:
+    """The models to run, the primary one first, and every task that is not run with its reason."""
+    refused = refusals([model.installed for model in models], plan, instances)
+    if len(refused) == len(models):
+        raise NoModelError(no_model_reason(refused))
+    of_task = {model.package.statement.task: model for model in models}
+    reasons = {t: "no model installed" for t in TASKS if t not in of_task} | dict(refused)
+    allowed = [task for task in of_task if task not in reasons]
+    allowed.sort(key=lambda task: task != PRIMARY_TASK)
+    return [of_task[task] for task in allowed], reasons
 
 
-def _prepare(exam: Exam, model: LoadedModel) -> ModelInputs:
-    config = model.network.config
+def _run(
+    model: LoadedModel, exam: Exam, key: Volume, *, is_primary: bool, on_inputs: OnInputs
+) -> _Ran:
+    """One model's score, and what explains it where it is the primary one's."""
+    said, config = model.package.statement, model.package.config
+    spec = PreprocessSpec.from_json(dict(model.package.preprocessing))
     sizes = {m: config.input_of(m).shape for m in Modality}
-    return prepare(exam, PreprocessSpec.from_json(dict(model.package.preprocessing)), sizes)
-
-
-def _tensors(inputs: ModelInputs, device: torch.device) -> dict[Modality, torch.Tensor]:
-    """(1, C, x, y, z) float32 of each modality that is used."""
-    return {m: torch.from_numpy(a)[None].to(device) for m, a in inputs.arrays.items()}
-
-
-def _score(inputs: ModelInputs, model: LoadedModel) -> TaskScore:
-    said = model.package.statement
-    prediction = predict(
-        model.network,
-        _tensors(inputs, model.device),
-        positive_class=said.positive_index,
-        prior=said.prior,
-    )
-    return TaskScore(
+    inputs = prepare(exam, spec, sizes, device=model.device)
+    on_inputs(exam, inputs)
+    tensors = {m: torch.from_numpy(a)[None].to(model.device) for m, a in inputs.arrays.items()}
+    runs = run_exam(model.networks, tensors)
+    score = TaskScore(
         task=said.task,
-        prediction=prediction,
+        prediction=prediction_of(
+            runs,
+            positive_class=said.positive_index,
+            prior=said.prior,
+            temperature=said.calibration.temperature,
+        ),
         model=model.package.identity,
         label_definition=said.label_definition,
-        calibration=said.calibration,
-        operating_point=said.operating_point,
+        calibration=said.calibration.told,
+        operating_points=said.operating_points,
+        channels=inputs.channels,
     )
+    if not is_primary:
+        return _Ran(model, inputs, score, _Explained(None))
+    return _Ran(model, inputs, score, _explain(model, runs, tensors, inputs, key, score))
 
 
-def _explain(inputs: ModelInputs, exam: Exam, model: LoadedModel, score: TaskScore) -> _Explained:
+def _explain(
+    model: LoadedModel,
+    runs: Sequence[ExamRun],
+    tensors: dict[Modality, torch.Tensor],
+    inputs: ModelInputs,
+    key: Volume,
+    score: TaskScore,
+) -> _Explained:
     """Regions that raised the score; none where nothing raised it above its reference."""
-    raised = score.prediction.probability > score.prediction.prior
-    if Modality.DCE not in inputs.arrays or not raised:
-        return _Explained(inputs, None, 0.0)
-    attribution = integrated_gradients(
-        model.network,
-        _tensors(inputs, model.device),
+    if model.choice.explain == "off":
+        return _Explained(None, SWITCHED_OFF)
+    if Modality.DCE not in inputs.arrays:
+        return _Explained(None, NO_DYNAMIC)
+    if score.prediction.probability <= score.prediction.prior:
+        return _Explained(None, NOT_RAISED)
+    attribution = attribute(
+        model.networks,
+        runs,
+        tensors,
+        method=model.choice.explain,
         positive_class=model.package.statement.positive_index,
         dce_grid=inputs.dce_grid,
     )
-    found = find_regions(attribution, _key_volume(exam), inputs.breasts)
-    return _Explained(inputs, found, attribution.completeness_gap)
+    return _Explained(
+        Explanation(attribution.method, attribution.steps, attribution.completeness_gap),
+        found=find_regions(attribution, key, inputs.breasts),
+    )
 
 
 def _key_volume(exam: Exam) -> Volume:
@@ -149,24 +211,21 @@ def _key_volume(exam: Exam) -> Volume:
     return exam.dce[1]
 
 
-def _regions(
-    found: FoundRegions | None, inputs_digest: str, models: Sequence[LoadedModel]
-) -> tuple[Region, ...]:
-    digests = [m.package.digest for m in models]
+def _regions(found: FoundRegions, inputs_digest: str, model: LoadedModel) -> tuple[Region, ...]:
     return tuple(
         Region(
             number=number,
-            tracking_uid=derived_uid("region", inputs_digest, *digests, str(number)),
+            tracking_uid=derived_uid("region", inputs_digest, model.package.digest, str(number)),
             mask=region.mask,
             center_mm=region.center_mm,
             laterality=region.laterality,
             share=region.share,
         )
-        for number, region in enumerate(found.regions if found else (), start=1)
+        for number, region in enumerate(found.regions, start=1)
     )
 
 
-def _series(plan: StudyPlan, inputs: ModelInputs) -> tuple[SeriesUse, ...]:
+def _series(plan: StudyPlan, modalities: set[Modality]) -> tuple[SeriesUse, ...]:
     used: dict[str, str] = {}
     frames: dict[str, tuple[FrameRef, ...]] = {}
     for modality, stacks in (
@@ -174,7 +233,7 @@ def _series(plan: StudyPlan, inputs: ModelInputs) -> tuple[SeriesUse, ...]:
         (Modality.DWI, (plan.dwi,)),
         (Modality.T2, (plan.t2,)),
     ):
-        if modality in inputs.arrays:
+        if modality in modalities:
             for stack in stacks:
                 if stack is not None:
                     used[stack.series_uid] = modality.value
@@ -193,10 +252,20 @@ def _series(plan: StudyPlan, inputs: ModelInputs) -> tuple[SeriesUse, ...]:
     )
 
 
-def _gap_warning(gap: float) -> tuple[str, ...]:
-    if gap <= COMPLETENESS_TOLERANCE:
-        return ()
-    return (f"the attribution misses {gap:.0%} of the score's difference: regions are uncertain",)
+def _warnings(plan: StudyPlan, ran: Sequence[_Ran]) -> Iterator[str]:
+    primary, *others = ran
+    yield from plan.warnings
+    yield from primary.inputs.warnings
+    for other in others:
+        for text in other.inputs.warnings:
+            if text not in primary.inputs.warnings:
+                yield f"{task_name(other.score.task)}: {text}"
+    explanation = primary.explained.explanation
+    if explanation is not None and explanation.completeness_error > COMPLETENESS_TOLERANCE:
+        yield (
+            f"the attribution misses {percent(explanation.completeness_error)} of the score's "
+            "difference: regions are uncertain"
+        )
 
 
 def _key_slice(regions: tuple[Region, ...], inputs: ModelInputs, key: Volume) -> int:

@@ -10,6 +10,7 @@ from typing import Protocol
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.errors import NodeError
 from mome_node.jobs.reading import SourceInstance
+from mome_node.mome.statement import Accepts
 from mome_node.results.context import Predecessor
 
 
@@ -17,9 +18,17 @@ class EvaluationInterruptedError(NodeError):
     """The evaluation was broken off because the node stops: nothing is wrong with the study."""
 
 
+NOT_TRIED_AGAIN = "not tried again: it would end the same way"
+"""Ends the words of an error whose study is not evaluated again by policy."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
-    """A package that the inference process has loaded."""
+    """A package that the inference process has loaded, and on what terms it may run.
+
+    The site ``asserts`` those conditions of the studies that ``when`` describes: a regular
+    expression for each of some attributes of InstanceFacts; none: of every study.
+    """
 
     name: str
     version: str
@@ -28,13 +37,20 @@ class InstalledModel:
     synthetic: bool
     allow_synthetic_on_patients: bool
     device: str
+    precision: str = "float32"
+    applies_when: tuple[str, ...] = ()
+    asserts: tuple[str, ...] = ()
+    when: tuple[tuple[str, str], ...] = ()
+    accepts: Accepts = field(default_factory=Accepts)
+    preferred_b_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRequest:
     """Evaluate one revision of one study and leave its result objects in ``out_dir``.
 
-    ``recorded_at`` is the time of the event that the objects' dates and times come from.
+    ``recorded_at`` is the time of the event that the objects' dates and times come from. ``debug``
+    adds pictures of each step from the images to the primary model's inputs.
     """
 
     study_uid: str
@@ -47,6 +63,7 @@ class EvaluationRequest:
     out_dir: Path
     predecessor: Predecessor | None = None
     pictures: bool = False
+    debug: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +105,7 @@ class Evaluator(Protocol):
     def evaluate(self, request: EvaluationRequest) -> Evaluated | NotEvaluated:
         """Leave the study's result objects in the request's folder; NodeError if that fails.
 
+        An error that no retry mends ends with NOT_TRIED_AGAIN.
         EvaluationInterruptedError if ``interrupt`` was called.
         """
         ...

@@ -22,8 +22,10 @@ from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import DeliveryState, StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.errors import CatalogError, NodeError, StorageError
+from mome_node.jobs.eligibility import no_model_reason, refusals, rules_for
 from mome_node.jobs.reading import SourceInstance, inputs_digest, read_study
 from mome_node.jobs.requests import (
+    NOT_TRIED_AGAIN,
     EvaluationInterruptedError,
     EvaluationRequest,
     Evaluator,
@@ -38,6 +40,9 @@ from mome_node.storage.local import LocalStore
 log = structlog.get_logger(__name__)
 
 MAX_REASON = 2000
+
+Refused = tuple[tuple[str, str], ...]
+"""The task of each model that may not evaluate a study, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class Stages:
         A study that breaks whoever reads it is quarantined.
         """
         try:
-            plan, digest = self._plan(study)
+            plan, digest, refused = self._plan(study)
         except (CatalogError, StorageError):
             raise
         except Exception as error:  # noqa: BLE001  # a study must not break the others' turn
@@ -102,7 +107,7 @@ class Stages:
         )
         self._act(study, decision)
         if decision.action is Action.EVALUATE:
-            self._release(study.study_uid, plan, digest)
+            self._release(study.study_uid, digest, refused)
         return decision
 
     def evaluate(self, study_uid: str) -> None:
@@ -122,6 +127,7 @@ class Stages:
         """Queue a failed study again if the policy says so and nothing new came for it."""
         events = self.catalog.events_of(study.study_uid)
         due = self.policy.retries.is_due(events, study.revision, self.clock())
+        due = due and not events[-1].cause.endswith(NOT_TRIED_AGAIN)
         if due and not study.has_late_input:
             self._step(study, StudyState.QUEUED, TRIED_AGAIN)
 
@@ -138,14 +144,18 @@ class Stages:
             cause = "all destinations have it" if states else "kept here: no destination was set"
             self._step(study, StudyState.DELIVERED, cause)
 
-    def _plan(self, study: StudyRecord) -> tuple[StudyPlan, str]:
-        """The study as assembly sees it now, and the digest of what would be read of it."""
+    def _plan(self, study: StudyRecord) -> tuple[StudyPlan, str, Refused]:
+        """The study as it is now, the digest of what would be read, and who may not read it."""
         sources = self._sources(study.study_uid)
         facts = read_study(sources)
         plan = plan_study(
-            facts.instances, self.policy.rules, now=self.clock(), unreadable=facts.unreadable
+            facts.instances,
+            rules_for(self.policy.rules, self.models),
+            now=self.clock(),
+            unreadable=facts.unreadable,
         )
-        return plan, inputs_digest(plan, {s.sop_instance_uid: s.sha256 for s in sources})
+        digest = inputs_digest(plan, {s.sop_instance_uid: s.sha256 for s in sources})
+        return plan, digest, refusals(self.models, plan, facts.instances)
 
     def _sources(self, study_uid: str) -> tuple[SourceInstance, ...]:
         """What an evaluation may read: current instances of classes that a role uses."""
@@ -171,16 +181,16 @@ class Stages:
         if target is not None:
             self._step(study, target, "; ".join(decision.reasons), seen=study.input_count)
 
-    def _release(self, study_uid: str, plan: StudyPlan, digest: str) -> None:
+    def _release(self, study_uid: str, digest: str, refused: Refused) -> None:
         """A complete study goes to the models, or says why no model may have it."""
         study = self.catalog.study(study_uid)
         if self._has_results_of(study, digest):
             # What came late is nothing that the model reads: the results that are there stand.
             self._step(study, StudyState.DELIVERING, "the same inputs as before")
-        elif self._has_model(plan):
+        elif len(refused) < len(self.models):
             self._step(study, StudyState.QUEUED, "a model takes it")
         else:
-            self._step(study, StudyState.NOT_EVALUABLE, "no clinical model installed")
+            self._step(study, StudyState.NOT_EVALUABLE, no_model_reason(refused))
 
     def _has_results_of(self, study: StudyRecord, digest: str) -> bool:
         """Whether the last evaluation read these same inputs and its results are kept."""
@@ -189,11 +199,6 @@ class Stages:
         events = self.catalog.events_of(study.study_uid)
         last = [e.revision for e in events if e.target is StudyState.REPORTING][-1:]
         return any(r.revision in last for r in self.catalog.results_of(study.study_uid))
-
-    def _has_model(self, plan: StudyPlan) -> bool:
-        return any(
-            plan.synthetic or not m.synthetic or m.allow_synthetic_on_patients for m in self.models
-        )
 
     def _evaluate(self, study: StudyRecord, sources: tuple[SourceInstance, ...]) -> None:
         """From inferring to delivering, or to where the evaluation says that it belongs."""

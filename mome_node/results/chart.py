@@ -19,7 +19,14 @@ from mome_node.results.canvas import (
     framed,
 )
 from mome_node.results.findings import Findings, TaskScore
-from mome_node.results.wording import calibration, modality_name, percent, points, task_name
+from mome_node.results.wording import (
+    calibration,
+    ensemble,
+    modality_name,
+    percent,
+    points,
+    task_name,
+)
 from mome_node.volumes.volume import Modality
 
 WIDTH: Final = 768
@@ -50,8 +57,8 @@ def _draw_task(draw: ImageDraw.ImageDraw, score: TaskScore, top: int) -> None:
     prediction = score.prediction
     head = f"{task_name(score.task)}: {percent(prediction.probability)}, {calibration(score)}"
     draw.text((MARGIN, top + 8), head, fill=INK, font=font(TITLE))
-    unit = "percentage points"
-    draw.text((MARGIN, top + 42), f"Contributions in {unit}", fill=MUTED, font=font(SMALL))
+    notes = "; ".join(n for n in ("Contributions in percentage points", ensemble(score)) if n)
+    draw.text((MARGIN, top + 42), notes, fill=MUTED, font=font(SMALL))
     given = dict(prediction.contributions)
     largest = max([_LEAST_SCALE, *(abs(v) for v in given.values())])
     left, right = _NAME_WIDTH + _VALUE_WIDTH, WIDTH - MARGIN - _VALUE_WIDTH

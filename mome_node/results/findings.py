@@ -20,14 +20,23 @@ Side = Literal["L", "R"]
 
 @dataclass(frozen=True, slots=True)
 class TaskScore:
-    """One task that was run: the score, whose score it is, and what the package says of it."""
+    """One task that was run: the score, whose score it is, and what the package says of it.
+
+    ``channels`` is which phase filled each of this model's DCE channels.
+    """
 
     task: str  # malignancy, tnbc, pcr
     prediction: Prediction
     model: ModelIdentity
     label_definition: str
     calibration: str  # "no", or "on POPULATION, prevalence P"
-    operating_point: OperatingPoint | None = None
+    operating_points: tuple[OperatingPoint, ...] = ()
+    channels: tuple[ChannelUse, ...] = ()
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """What this model was given of the exam."""
+        return tuple(modality for modality, _ in self.prediction.contributions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,18 @@ class TaskNotRun:
 
     task: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How the regions of the primary task were looked for, and how exactly.
+
+    ``completeness_error`` is the part of the score's difference that the attribution misses.
+    """
+
+    method: str  # such as "integrated gradients at the voxels"
+    steps: int
+    completeness_error: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +100,11 @@ class Region:
 class Findings:
     """Everything that the results of one study say.
 
+    The first of ``tasks`` is the primary one: its model is the one that regions belong to, and
+    ``modalities_used``, ``modalities_missing`` and ``channels`` are that model's. Other models may
+    have used others (``TaskScore.modalities``); ``series`` and ``dwi_b_value`` tell of all models.
+    Without an ``explanation`` no region was looked for; ``not_explained`` says why.
+
     ``key_volume`` is the DCE phase that regions lie on and pictures show (first post-contrast),
     ``key_subtraction`` the same minus pre-contrast. ``field_box`` is the evaluated field on the
     key volume's grid as (x0, y0, x1, y1) voxel indices, ``key_slice`` the slice that it is drawn
@@ -95,6 +121,8 @@ class Findings:
     series: tuple[SeriesUse, ...]
     regions: tuple[Region, ...]
     share_outside_breast: float
+    explanation: Explanation | None
+    not_explained: str
     warnings: tuple[str, ...]
     synthetic: bool  # the exam or a model is synthetic: Synthetic Data = YES on every object
     key_volume: Volume

@@ -166,7 +166,7 @@ def _described(region: Region, findings: Findings) -> dict[str, Any]:
         "finding_type": codes.INFLUENCING_REGION.code,
         "finding_category": codes.SPATIAL_CONCEPT,
         "finding_sites": [FindingSite(codes.BREAST, laterality=side)],
-        "algorithm_id": _algorithm(findings.tasks[0].model),
+        "algorithm_id": _algorithm(findings.tasks[0].model),  # regions are the primary task's
     }
 
 

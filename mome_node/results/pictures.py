@@ -31,10 +31,10 @@ from mome_node.results.wording import (
     DEFAULT_LABEL,
     NO_SIDE,
     REGION_MEANING,
-    calibration,
+    explanation,
     marked_label,
-    percent,
     region_text,
+    score_value,
     task_name,
 )
 from mome_node.volumes.volume import Volume
@@ -86,8 +86,9 @@ def _overlay_picture(findings: Findings, marks: str) -> Image.Image:
     for region in findings.regions:
         _draw_region(draw, region, findings.key_slice, view)
     scores = [
-        f"{task_name(task.task)} {percent(task.prediction.probability)}, {calibration(task)}"
+        line
         for task in findings.tasks
+        for line in wrapped(f"{task_name(task.task)} {score_value(task)}", LONGEST_SIDE)
     ]
     title = f"Contrast-enhanced, slice {_slice_number(findings)}"
     notes = [*scores, NO_SIDE, *_region_notes(findings)]
@@ -135,4 +136,7 @@ def _region_notes(findings: Findings) -> list[str]:
     for region in findings.regions:
         slices = np.flatnonzero(region.mask.any(axis=(0, 1))) + 1
         notes.append(f"{region_text(region)}; slices {slices.min()} to {slices.max()}")
-    return [*notes, *wrapped(REGION_MEANING, LONGEST_SIDE)] if notes else notes
+    if not notes:
+        return notes
+    meaning = f"{REGION_MEANING} {explanation(findings)}."
+    return [*notes, *wrapped(meaning, LONGEST_SIDE)]

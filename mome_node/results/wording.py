@@ -6,7 +6,7 @@ its calibration, and what was not looked at is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from mome_node.dicom import codes
 from mome_node.dicom.codes import PrivateCode
 from mome_node.mome.prediction import ChannelUse
 from mome_node.results.findings import Findings, OperatingPoint, Region, SeriesUse, TaskScore
+from mome_node.volumes.volume import Modality
 
 DEFAULT_LABEL: Final = "research use only, not for diagnosis"
 
@@ -110,15 +111,21 @@ def _marks(findings: Findings, label: str) -> Iterator[Statement]:
 
 def _score(score: TaskScore) -> Iterator[Statement]:
     name = task_name(score.task)
-    value = percent(score.prediction.probability)
-    yield Statement(codes.SCORE_TEXT, f"{name}: {value}, {calibration(score)}. {NO_SIDE}")
+    yield Statement(codes.SCORE_TEXT, f"{name}: {score_value(score)}. {NO_SIDE}")
     yield Statement(codes.SCORE_CLASS, f"{name} stands for: {score.label_definition}")
-    if score.operating_point is None:
+    for point in score.operating_points:
+        text = operating_point(score.prediction.probability, point)
+        yield Statement(codes.OPERATING_POINT, f"{name}: {text}{_not_measured(point, score)}")
+    if not score.operating_points:
         text = "the model package states no threshold."
-    else:
-        text = operating_point(score.prediction.probability, score.operating_point)
-    yield Statement(codes.OPERATING_POINT, f"{name}: {text}")
+        yield Statement(codes.OPERATING_POINT, f"{name}: {text}")
     yield Statement(codes.CONTRIBUTION_TEXT, f"{name}: {contributions(score)}.")
+
+
+def score_value(score: TaskScore) -> str:
+    """Say, e.g., "63 %, calibrated: no"; of an ensemble also of how many, and how they differ."""
+    value = percent(score.prediction.probability)
+    return ", ".join(part for part in (value, calibration(score), ensemble(score)) if part)
 
 
 def calibration(score: TaskScore) -> str:
@@ -126,6 +133,15 @@ def calibration(score: TaskScore) -> str:
     if score.calibration.strip().lower() in ("", "no"):
         return "calibrated: no"
     return f"calibrated {score.calibration}"
+
+
+def ensemble(score: TaskScore) -> str:
+    """Say, e.g., "mean of 5 networks, spread ±3 percentage points"; of one network, nothing."""
+    if score.prediction.networks < 2:
+        return ""
+    rounded = round(score.prediction.spread * 100)
+    spread = f"±{rounded}" if rounded else "below ±1"
+    return f"mean of {score.prediction.networks} networks, spread {spread} percentage points"
 
 
 def operating_point(probability: float, point: OperatingPoint) -> str:
@@ -136,6 +152,16 @@ def operating_point(probability: float, point: OperatingPoint) -> str:
         f"sensitivity {_with_interval(point.sensitivity, point.sensitivity_ci)}, "
         f"specificity {_with_interval(point.specificity, point.specificity_ci)}, "
         f"n = {point.n}, prevalence {percent(point.prevalence)}, measured on {point.population}."
+    )
+
+
+def _not_measured(point: OperatingPoint, score: TaskScore) -> str:
+    """A threshold means nothing for another combination of modalities than it was measured with."""
+    if set(point.modalities) == {m.value for m in score.modalities}:
+        return ""
+    return (
+        f" This threshold was measured with {_names(point.modalities)}, not with "
+        f"{_names(score.modalities)} as here: it was not validated for this exam."
     )
 
 
@@ -166,23 +192,44 @@ def _tasks_not_run(findings: Findings) -> Iterator[Statement]:
 
 
 def _images(findings: Findings) -> Iterator[Statement]:
-    used = ", ".join(modality_name(m) for m in findings.modalities_used) or "none"
-    missing = ", ".join(modality_name(m) for m in findings.modalities_missing) or "none"
-    yield Statement(codes.MODALITIES, f"Modalities used: {used}. Missing: {missing}.")
-    if findings.modalities_missing:
-        yield Statement(
-            codes.MODALITIES,
-            f"Degraded run: {missing} missing. A threshold holds only if the model package "
-            "validated this combination of modalities.",
-        )
+    yield from _modalities(findings)
     if findings.channels:
-        mapped = "; ".join(_channel(c) for c in findings.channels)
-        yield Statement(codes.CHANNELS, f"DCE channel, phase, time after pre-contrast: {mapped}.")
+        yield Statement(codes.CHANNELS, _channels(findings.channels))
+    for score in findings.tasks[1:]:
+        if score.channels and score.channels != findings.channels:
+            yield Statement(codes.CHANNELS, f"{task_name(score.task)}: {_channels(score.channels)}")
     if findings.dwi_b_value is not None:
         yield Statement(codes.B_VALUE, f"DWI b-value: {findings.dwi_b_value:g} s/mm²")
     for series in findings.series:
         concept = codes.SERIES_LEFT_OUT if series.used_as is None else codes.SERIES_USED
         yield Statement(concept, _series(series))
+
+
+def _modalities(findings: Findings) -> Iterator[Statement]:
+    used, missing = _names(findings.modalities_used), _names(findings.modalities_missing)
+    yield Statement(codes.MODALITIES, f"Modalities used: {used}. Missing: {missing}.")
+    if findings.modalities_missing:
+        # Of a threshold that the package states, the threshold's own line tells.
+        stated = findings.tasks[0].operating_points
+        unknown = "" if stated else " The model package states nothing on this combination."
+        yield Statement(codes.MODALITIES, f"Degraded run: {missing} missing.{unknown}")
+    for score in findings.tasks[1:]:
+        if score.modalities != findings.modalities_used:
+            missing = _names([m for m in Modality if m not in score.modalities])
+            yield Statement(
+                codes.MODALITIES,
+                f"{task_name(score.task)}: modalities used: {_names(score.modalities)}. "
+                f"Missing: {missing}.",
+            )
+
+
+def _names(modalities: Sequence[str]) -> str:
+    return ", ".join(modality_name(m) for m in modalities) or "none"
+
+
+def _channels(channels: Sequence[ChannelUse]) -> str:
+    mapped = "; ".join(_channel(c) for c in channels)
+    return f"DCE channel, phase, time after pre-contrast: {mapped}."
 
 
 def _channel(use: ChannelUse) -> str:
@@ -201,6 +248,7 @@ def _series(series: SeriesUse) -> str:
 
 def _regions(findings: Findings) -> Iterator[Statement]:
     yield Statement(codes.REGIONS_TEXT, REGION_MEANING if findings.regions else NO_REGION)
+    yield Statement(codes.REGIONS_TEXT, f"{explanation(findings)}.")
     for region in findings.regions:
         yield Statement(codes.REGIONS_TEXT, region_text(region))
     if findings.regions or findings.share_outside_breast > 0:
@@ -211,6 +259,19 @@ def _regions(findings: Findings) -> Iterator[Statement]:
             f"Warning: {percent(findings.share_outside_breast)} of the attribution lies outside "
             "the breasts: the score may rest on something else than breast tissue.",
         )
+
+
+def explanation(findings: Findings) -> str:
+    """How the regions were found, of which score, and how exactly; or why none was looked for."""
+    if findings.explanation is None:
+        return f"Regions were not looked for: {findings.not_explained}"
+    how, primary = findings.explanation, findings.tasks[0]
+    found = "Regions by" if findings.regions else "Regions were looked for by"
+    return (
+        f"{found} {how.method}, {how.steps} steps, completeness error "
+        f"{percent(how.completeness_error)}; of the {task_name(primary.task)} by "
+        f"{primary.model.name} {primary.model.version}"
+    )
 
 
 def region_text(region: Region) -> str:

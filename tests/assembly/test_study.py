@@ -174,6 +174,14 @@ def test_highest_b_value_in_range_is_read_and_unknown_is_not_b_0(make):
     assert any("b-values found: unknown" in w for w in plan.warnings)
 
 
+@pytest.mark.parametrize(
+    ("preferred", "read"), [(1000.0, 1000.0), (650.0, 600.0), (3000.0, 1400.0)]
+)
+def test_b_value_nearest_to_what_the_model_prefers_is_read(make, preferred, read):
+    many = [*make.siemens_dynamic(), *make.diffusion(b_values=(0.0, 600.0, 1000.0, 1400.0, 2500.0))]
+    assert plan_of(many, replace(RULES, preferred_b=preferred)).dwi.b_value == read
+
+
 def test_trace_is_read_before_single_directions(make):
     looks = (("20", "DIRECTIONAL"), ("22", "ISOTROPIC"))
     series = [

@@ -2,20 +2,28 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pydicom
 import pytest
+import torch
 from PIL import Image
 
 from mome_node.cli.main import main
+from mome_node.demonstration.card import LICENSE_TEXT, demonstration_statement
+from mome_node.mome.config import InputSize, ModelConfig
+from mome_node.mome.network import Mome
+from mome_node.mome.package import write_package
+from mome_node.mome.preprocess_spec import default_spec
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import PhantomExam, Vendor
 
 TASK_KEYS = {"task", "probability", "prior", "contribution", "model"}
 REGION_KEYS = {"tracking_uid", "center_mm", "laterality", "share"}
 PICTURES = {"slice.png", "overlay.png", "contributions.png"}
+DEBUG_PICTURES = {"debug-dce.png", "debug-dwi.png", "debug-t2.png"}
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +34,33 @@ def result(exam: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (out / name).write_bytes(b"of an earlier analysis")
     assert main(["analyze", str(exam), "--out", str(out)]) == 0
     return out
+
+
+@pytest.fixture(scope="module")
+def subtype(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package of random weights that asks for a condition."""
+    config = ModelConfig(
+        width=24,
+        heads=3,
+        ffn=48,
+        layers=3,
+        sparse_layers=2,
+        adapter=6,
+        experts=5,
+        stem=(4, 8),
+        dce=InputSize(6, (96, 64, 16)),
+        dwi=InputSize(1, (48, 32, 16)),
+        t2=InputSize(1, (48, 32, 16)),
+    )
+    torch.manual_seed(0)
+    statement = replace(
+        demonstration_statement(),
+        task="tnbc",
+        preprocessing=default_spec(config).to_json(),
+        applies_when=("histology-proven invasive cancer",),
+    )
+    path = tmp_path_factory.mktemp("models") / "subtype"
+    return write_package(path, Mome(config).eval(), statement, license_text=LICENSE_TEXT).path
 
 
 def test_findings_have_the_keys_that_others_build_on(result: Path) -> None:
@@ -71,6 +106,23 @@ def test_the_same_folder_gives_the_same_bytes_even_with_its_results_inside(
         assert done.out.splitlines() == [str(out / name) for name in names]
         for name in names:
             assert (out / name).read_bytes() == (result / name).read_bytes(), name
+
+
+def test_debug_adds_a_picture_of_every_modality_and_changes_nothing_else(
+    run, exam: Path, result: Path, tmp_path: Path
+) -> None:
+    assert run("analyze", exam, "--out", tmp_path, "--debug").status == 0
+    usual = {p.name for p in result.iterdir()} - {"kept.txt"}
+    assert {p.name for p in tmp_path.iterdir()} == usual | DEBUG_PICTURES
+    for name in usual:
+        assert (tmp_path / name).read_bytes() == (result / name).read_bytes(), name
+    for name in DEBUG_PICTURES:
+        with Image.open(tmp_path / name) as picture:
+            picture.verify()
+            assert picture.info == {}
+    # An analysis without it leaves none of an earlier one.
+    assert run("analyze", exam, "--out", tmp_path).status == 0
+    assert {p.name for p in tmp_path.iterdir()} == usual
 
 
 def test_several_studies_are_listed_by_identifiers_only(
@@ -149,4 +201,49 @@ def test_a_folder_that_is_no_package_is_told_before_out_is_made(
     done = run("analyze", exam, "--out", tmp_path / "out", "--model", tmp_path)
     assert done.status == 1
     assert f"{tmp_path.name} is no model package" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+# Several packages
+
+
+def test_packages_of_several_tasks_make_one_result(
+    run, exam: Path, subtype: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = run(
+        *("analyze", exam, "--out", out, "--model", "demo", "--model", subtype),
+        *("--asserts", "histology-proven invasive cancer"),
+    )
+    assert (done.status, done.err) == (0, "")
+    found = json.loads((out / "findings.json").read_text())
+    assert [task["task"] for task in found["tasks"]] == ["malignancy", "tnbc"]
+    assert [entry["task"] for entry in found["tasks_not_run"]] == ["pcr"]
+
+
+def test_a_package_runs_only_under_the_condition_that_somebody_asserts(
+    run, exam: Path, subtype: Path, tmp_path: Path
+) -> None:
+    done = run("analyze", exam, "--out", tmp_path / "out", "--model", subtype)
+    assert (done.status, done.out) == (1, "")
+    assert done.err == (
+        "mome-node analyze: not evaluable: condition unknown: histology-proven invasive cancer is "
+        "not asserted for this study\n"
+    )
+
+
+def test_a_condition_that_no_package_may_ask_for_is_wrong_usage(
+    run, exam: Path, tmp_path: Path
+) -> None:
+    done = run("analyze", exam, "--out", tmp_path / "out", "--asserts", "cancer")
+    assert done.status == 2
+    assert "'histology-proven invasive cancer', 'exam before treatment'" in done.err
+
+
+def test_two_packages_of_one_task_are_told_before_out_is_made(
+    run, exam: Path, tmp_path: Path
+) -> None:
+    done = run("analyze", exam, "--out", tmp_path / "out", "--model", "demo", "--model", "demo")
+    assert done.status == 1
+    assert "two packages for the task malignancy" in done.err
     assert not (tmp_path / "out").exists()

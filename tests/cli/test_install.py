@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,15 @@ from pynetdicom.sop_class import Verification
 
 from mome_node.errors import ModelError
 from mome_node.jobs.requests import InstalledModel
+from mome_node.mome.statement import HISTOLOGY_PROVEN
 from mome_node.settings import load_settings
 from mome_node.settings_file import default_settings_file
 
 Config = Callable[[str], Path]
 
+UNASSERTED = InstalledModel(
+    "subtype", "1", "f" * 64, "tnbc", False, False, "cpu", applies_when=(HISTOLOGY_PROVEN,)
+)
 CLINICAL = InstalledModel("clinic", "2", "c" * 64, "malignancy", False, False, "cpu")
 SYNTHETIC = InstalledModel("demo", "1", "d" * 64, "malignancy", True, False, "cpu")
 LET_LOOSE = InstalledModel("demo", "1", "d" * 64, "malignancy", True, True, "cpu")
@@ -51,7 +56,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def install(*installed: InstalledModel, fault: str = "") -> None:
         class Double:
-            def __init__(self, choices: object) -> None:
+            def __init__(self, settings: object) -> None:
                 pass
 
             def start(self) -> tuple[InstalledModel, ...]:
@@ -62,7 +67,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             def stop(self) -> None:
                 pass
 
-        monkeypatch.setattr("mome_node.cli.install.InferenceProcess", Double)
+        monkeypatch.setattr("mome_node.cli.install.inference_process", Double)
 
     return install
 
@@ -145,9 +150,11 @@ def test_everything_that_would_not_work_is_told_at_once(
 @pytest.mark.parametrize(
     ("installed", "verdict", "words"),
     [
-        ((CLINICAL,), ["ok"], "clinic 2 (malignancy) on cpu, digest cccccccccccc"),
+        ((CLINICAL,), ["ok"], "clinic 2 (malignancy) on cpu in float32, digest cccccccccccc"),
         ((SYNTHETIC,), ["ok", "note"], "no clinical model installed"),
         ((LET_LOOSE,), ["ok", "note"], "the settings let it evaluate real patients"),
+        ((UNASSERTED,), ["ok", "note"], 'holds only for "histology-proven invasive cancer"'),
+        ((replace(UNASSERTED, asserts=(HISTOLOGY_PROVEN,)),), ["ok"], "subtype 1 (tnbc)"),
         ((), ["note"], "no study will be evaluated"),
     ],
 )

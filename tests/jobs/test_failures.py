@@ -8,8 +8,15 @@ import pytest
 import structlog
 
 from mome_node.catalog.states import StudyState
-from mome_node.errors import CatalogError, ModelError, NodeError, TransitionRefusedError
-from mome_node.jobs.requests import EvaluationInterruptedError
+from mome_node.errors import (
+    CatalogError,
+    DeviceLostError,
+    ModelError,
+    NodeError,
+    NotANumberError,
+    TransitionRefusedError,
+)
+from mome_node.jobs.requests import NOT_TRIED_AGAIN, EvaluationInterruptedError
 from mome_node.jobs.retries import TRIED_AGAIN
 
 FAULT = NodeError("the inference process ended")
@@ -43,6 +50,33 @@ def test_study_that_always_fails_is_kept_for_a_person_whose_retry_frees_it(bench
         "retry by hand",
         bench.clock.now,
     )
+    bench.turn()
+    assert bench.state is StudyState.DELIVERED
+
+
+def test_what_no_other_try_mends_is_not_tried_again_by_policy_and_says_so(bench, images):
+    bench.evaluator.faults = [NotANumberError(f"the answer holds NaN; {NOT_TRIED_AGAIN}")]
+    bench.receive(images.datasets)
+    for _ in range(4):
+        bench.wait(300)
+    assert len(bench.evaluator.requests) == 1
+    assert bench.state is StudyState.FAILED
+    assert bench.study().reason.startswith("the answer holds NaN; not tried again")
+    bench.catalog.transition(
+        images.study_uid, StudyState.FAILED, StudyState.QUEUED, "retry by hand", bench.clock.now
+    )
+    bench.turn()
+    assert bench.state is StudyState.DELIVERED
+
+
+def test_failure_of_a_device_is_retried_and_its_reason_is_kept(bench, images):
+    bench.evaluator.faults = [
+        DeviceLostError("the device cuda:0 does not answer any more", "cuda:0")
+    ]
+    bench.receive(images.datasets)
+    bench.wait()
+    assert bench.study().reason == "the device cuda:0 does not answer any more"
+    bench.wait(30)
     bench.turn()
     assert bench.state is StudyState.DELIVERED
 

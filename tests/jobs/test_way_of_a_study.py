@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from mome_node.catalog.states import StudyState
 from mome_node.errors import TransientDeliveryError
 from mome_node.jobs.requests import InstalledModel, NotEvaluated
+from mome_node.mome.statement import CONDITIONS, Accepts
 
 DYNAMIC = "_dyn"
 
@@ -158,6 +160,53 @@ def test_site_may_let_a_synthetic_package_evaluate_patients(bench_with, images):
     model = InstalledModel("demo", "1", "d" * 64, "malignancy", True, True, "cpu")
     bench = bench_with(models=(model,))
     bench.receive(patients_images(images).datasets)
+    bench.wait()
+    assert bench.state is StudyState.DELIVERED
+
+
+CLINICAL = InstalledModel("clinic", "1", "c" * 64, "malignancy", False, False, "cpu")
+TNBC = replace(CLINICAL, task="tnbc", applies_when=CONDITIONS[:1])
+
+
+def test_study_for_which_nobody_asserts_the_indication_goes_to_no_model(bench_with, images):
+    bench = bench_with(models=(TNBC,))
+    bench.receive(images.datasets)
+    bench.wait()
+    assert bench.state is StudyState.NOT_EVALUABLE
+    assert bench.study().reason == (
+        "condition unknown: histology-proven invasive cancer is not asserted for this study"
+    )
+    assert bench.evaluator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("description", "state"),
+    [("MR Mamma STAGING", StudyState.DELIVERED), ("MR Mamma", StudyState.NOT_EVALUABLE)],
+)
+def test_site_asserts_the_indication_by_what_a_study_is_called(
+    bench_with, images, description, state
+):
+    def call(dataset):
+        dataset.StudyDescription = description
+
+    rule = (("study_description", "staging"),)
+    bench = bench_with(models=(replace(TNBC, asserts=CONDITIONS[:1], when=rule),))
+    bench.receive(images.changed(call).datasets)
+    bench.wait()
+    assert bench.state is state
+
+
+def test_study_of_a_scanner_that_no_package_was_validated_for_is_not_evaluable(bench_with, images):
+    bench = bench_with(models=(replace(CLINICAL, accepts=Accepts(vendors=("philips",))),))
+    bench.receive(images.datasets)
+    bench.wait()
+    assert bench.state is StudyState.NOT_EVALUABLE
+    assert bench.study().reason == ("not validated for Siemens at 3 T: the package takes Philips")
+
+
+def test_one_package_that_may_is_enough(bench_with, images):
+    bench = bench_with(models=(TNBC, CLINICAL))
+    bench.receive(images.datasets)
     bench.wait()
     assert bench.state is StudyState.DELIVERED
 

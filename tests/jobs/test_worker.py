@@ -10,19 +10,29 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import structlog
 
 from mome_node.assembly.rules import AssemblyRules
-from mome_node.errors import ModelError
+from mome_node.errors import DeviceLostError, DeviceMemoryError, ModelError, NotANumberError
+from mome_node.jobs.doubles import FailingGpu
+from mome_node.jobs.engine import Loader
 from mome_node.jobs.models import ModelChoice
 from mome_node.jobs.reading import SourceInstance
-from mome_node.jobs.requests import EvaluationInterruptedError, EvaluationRequest, NotEvaluated
+from mome_node.jobs.requests import (
+    NOT_TRIED_AGAIN,
+    EvaluationInterruptedError,
+    EvaluationRequest,
+    NotEvaluated,
+)
 from mome_node.jobs.worker import InferenceProcess, WorkerError
 
 WAIT_S = 120.0
@@ -47,6 +57,19 @@ if __name__ == "__main__":
                           datetime.now(UTC), Path("."))
     )
 """
+
+
+@dataclass
+class Clock:
+    """A monotonic clock in hand."""
+
+    now: float = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
 
 
 def request(*paths: Path) -> EvaluationRequest:
@@ -113,12 +136,12 @@ def test_process_that_is_killed_while_idle_is_started_again(process):
 
 
 def test_study_that_takes_too_long_is_given_up_and_the_next_is_done(held):
-    process = InferenceProcess((ModelChoice(),), threads=1, evaluation_timeout_s=0.5)
+    process = InferenceProcess((ModelChoice(),), threads=1, time_limit_s=0.5)
     try:
         with pytest.raises(WorkerError, match=r"no answer in 0\.5 s"):
             process.evaluate(request(held))
         assert process.pid is None
-        process._timeout_s = WAIT_S
+        process.time_limit_s = WAIT_S
         assert works(process)
     finally:
         process.stop()
@@ -166,6 +189,125 @@ def test_unexpected_fault_of_a_study_is_told_without_its_words_and_ends_nothing(
         process.evaluate(broken)
     assert works(process)
     assert process.pid == pid
+
+
+# Devices that fail
+
+
+LOST = DeviceLostError("the device cuda:0 does not answer any more", "cuda:0")
+NO_NUMBER = NotANumberError("the network's answer holds NaN or infinite values")
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., InferenceProcess]]:
+    """Factory of processes whose engine is a double; none outlives its test."""
+    made: list[InferenceProcess] = []
+
+    def make(load: Loader, clock: Clock | None = None, **choice: Any) -> InferenceProcess:
+        process = InferenceProcess(
+            (ModelChoice(**choice),),
+            threads=2,
+            memory=Path("/var/lib/node"),
+            load=load,
+            monotonic=(clock or Clock()).monotonic,
+        )
+        made.append(process)
+        return process
+
+    yield make
+    for process in made:
+        process.stop()
+
+
+def evaluated(process: InferenceProcess, study_uid: str = "1.2") -> str:
+    outcome = process.evaluate(replace(request(), study_uid=study_uid))
+    assert isinstance(outcome, NotEvaluated)
+    return outcome.reason
+
+
+ON_CPU = "cpu, float32, 2 threads, memory /var/lib/node"
+
+
+def test_gpu_that_is_lost_fails_the_study_whose_retry_runs_on_the_cpu(make):
+    process = make(FailingGpu(LOST))
+    assert process.start()[0].device == "cuda:0"
+    with structlog.testing.capture_logs() as logs, pytest.raises(DeviceLostError) as caught:
+        evaluated(process)
+    assert (str(caught.value), caught.value.device) == (str(LOST), "cuda:0")
+    assert process.pid is None
+    assert evaluated(process) == ON_CPU
+    (warning,) = [line for line in logs if line["log_level"] == "warning"]
+    assert warning["cause"] == str(LOST)
+
+
+def test_gpu_without_enough_memory_is_left_as_well(make):
+    process = make(FailingGpu(DeviceMemoryError("not enough memory on cuda:0", "cuda:0")))
+    with pytest.raises(DeviceMemoryError):
+        evaluated(process)
+    assert evaluated(process) == ON_CPU
+
+
+def test_models_go_back_to_the_gpu_after_an_hour(make):
+    clock = Clock()
+    process = make(FailingGpu(LOST), clock)
+    with pytest.raises(DeviceLostError):
+        evaluated(process)
+    assert evaluated(process) == ON_CPU
+    pid = process.pid
+    clock.advance(3599)
+    assert evaluated(process) == ON_CPU
+    assert process.pid == pid
+    clock.advance(1)
+    with pytest.raises(DeviceLostError):
+        evaluated(process)
+    assert evaluated(process) == ON_CPU
+
+
+def test_gpu_that_takes_no_models_any_more_leaves_them_on_the_cpu(make):
+    process = make(FailingGpu(LOST, at_start=True))
+    with pytest.raises(DeviceLostError):
+        process.start()  # the node's own start says so, as of every fault then
+    assert process.pid is None
+    assert evaluated(process) == ON_CPU
+
+
+def test_cpu_without_enough_memory_gets_a_new_process_and_stays_the_device(make):
+    error = DeviceMemoryError("not enough memory on cpu for this exam", "cpu")
+    process = make(FailingGpu(error, fails_anywhere=("1.9",)), device="cpu")
+    assert evaluated(process) == ON_CPU
+    pid = process.pid
+    with pytest.raises(DeviceMemoryError):
+        evaluated(process, "1.9")
+    assert process.pid is None
+    assert evaluated(process) == ON_CPU
+    assert process.pid != pid
+
+
+def test_answer_that_is_no_number_is_tried_again_on_the_cpu_in_float32(make):
+    process = make(FailingGpu(NO_NUMBER))
+    with pytest.raises(NotANumberError) as caught:
+        evaluated(process)
+    assert NOT_TRIED_AGAIN not in str(caught.value)
+    assert evaluated(process) == ON_CPU
+
+
+@pytest.mark.parametrize(
+    ("choice", "tries"),
+    [
+        ({}, 2),  # the GPU, then the CPU
+        ({"device": "cpu", "precision": "bfloat16"}, 2),
+        ({"device": "cpu"}, 1),
+    ],
+)
+def test_answer_that_is_no_number_anywhere_is_not_tried_again_the_same_way(make, choice, tries):
+    process = make(FailingGpu(NO_NUMBER, fails_anywhere=("1.9",)), **choice)
+    told = []
+    for _ in range(tries):
+        with pytest.raises(NotANumberError) as caught:
+            evaluated(process, "1.9")
+        told.append(str(caught.value).endswith(NOT_TRIED_AGAIN))
+    assert told == [False] * (tries - 1) + [True]
+    assert evaluated(process) == ON_CPU
 
 
 def test_package_that_is_not_there_is_told_at_start(tmp_path):

@@ -22,6 +22,7 @@ from mome_node.dicom.header import FrameRef
 from mome_node.mome.prediction import ChannelUse, Prediction
 from mome_node.results.context import ResultContext
 from mome_node.results.findings import (
+    Explanation,
     Findings,
     ModelIdentity,
     OperatingPoint,
@@ -176,7 +177,9 @@ def _findings(volume: Volume, regions: int) -> Findings:
     subtraction = replace(volume, array=volume.array * np.float32(0.5))
     return Findings(
         study_uid=STUDY,
-        tasks=(TaskScore("malignancy", prediction, MODEL, "malignant on histology", "no", POINT),),
+        tasks=(
+            TaskScore("malignancy", prediction, MODEL, "malignant on histology", "no", (POINT,)),
+        ),
         not_run=(TaskNotRun("tnbc", "condition unknown"),),
         modalities_used=(Modality.DCE, Modality.DWI, Modality.T2),
         modalities_missing=(),
@@ -192,6 +195,8 @@ def _findings(volume: Volume, regions: int) -> Findings:
         ),
         regions=_regions(volume.grid, regions),
         share_outside_breast=0.12 if regions else 0.0,
+        explanation=Explanation("integrated gradients at the tokens", 3, 0.02),
+        not_explained="",
         warnings=("phase times come from the content time",),
         synthetic=True,
         key_volume=volume,

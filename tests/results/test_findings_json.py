@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mome_node.results.findings_json import findings_json
+
+MODEL = {"name": "MOME malignancy", "version": "1.0", "digest": "ab" * 32}
 
 
 def test_json_has_the_promised_keys(make_exam: Callable[..., Any]) -> None:
@@ -24,27 +27,60 @@ def test_json_has_the_promised_keys(make_exam: Callable[..., Any]) -> None:
         "label",
         "synthetic",
         "not_run",
+        "tasks_not_run",
+        "explanation",
     } <= set(value)
     (task,) = value["tasks"]
     assert task == {
         "task": "malignancy",
         "probability": 0.63,
         "prior": 0.5,
+        "spread": 0.0,
+        "networks": 1,
         "contribution": {"dce": 0.21, "dwi": -0.05, "t2": -0.03},
-        "model": {"name": "MOME malignancy", "version": "1.0", "digest": "ab" * 32},
+        "calibration": "no",
+        "operating_points": [
+            {
+                "name": "rule-in 2025",
+                "threshold": 0.7,
+                "sensitivity": 0.85,
+                "sensitivity_ci": [0.8, 0.89],
+                "specificity": 0.91,
+                "specificity_ci": [0.88, 0.94],
+                "n": 812,
+                "prevalence": 0.34,
+                "population": "two sites, 2024",
+                "modalities": ["dce", "dwi", "t2"],
+            }
+        ],
+        "model": MODEL,
+    }
+    assert value["explanation"] == {
+        "task": "malignancy",
+        "method": "integrated gradients at the tokens",
+        "steps": 3,
+        "completeness_error": 0.02,
+        "model": MODEL,
     }
     assert value["channels"][1:] == [
         {"channel": 1, "phase": 1, "seconds": 92.4},
         {"channel": 2, "phase": None, "seconds": None},
     ]
     assert set(value["regions"][0]) == {"tracking_uid", "center_mm", "laterality", "share"}
-    assert value["not_run"] == [{"task": "tnbc", "reason": "condition unknown"}]
+    assert value["tasks_not_run"] == [{"task": "tnbc", "reason": "condition unknown"}]
+    assert value["not_run"] == value["tasks_not_run"]
     assert value["synthetic"] is True
 
 
 def test_contributions_add_up_to_probability_less_prior(make_exam: Callable[..., Any]) -> None:
     (task,) = findings_json(make_exam().findings)["tasks"]
     assert sum(task["contribution"].values()) == pytest.approx(task["probability"] - task["prior"])
+
+
+def test_without_an_explanation_the_reason_stands_there(make_exam: Callable[..., Any]) -> None:
+    findings = replace(make_exam(regions=0).findings, explanation=None, not_explained="no DCE")
+    value = findings_json(findings)
+    assert (value["explanation"], value["not_explained"]) == (None, "no DCE")
 
 
 def test_numpy_numbers_become_plain(make_exam: Callable[..., Any]) -> None:

@@ -69,6 +69,20 @@ def test_a_missing_modality_is_named_in_the_chart(
     assert write_pictures(only_dce, tmp_path / "2")[2].read_bytes() != full
 
 
+def test_an_ensemble_is_named_on_the_pictures_with_the_score(
+    make_exam: Callable[..., Any], tmp_path: Path
+) -> None:
+    findings = make_exam().findings
+    task = findings.tasks[0]
+    of_five = replace(task.prediction, networks=5, spread=0.03)
+    ensemble = replace(findings, tasks=(replace(task, prediction=of_five),))
+    single, several = (
+        write_pictures(f, tmp_path / n) for f, n in ((findings, "1"), (ensemble, "5"))
+    )
+    for one, five in zip(single[1:], several[1:], strict=True):
+        assert one.read_bytes() != five.read_bytes()
+
+
 LPS = {
     "L": (1, 0, 0),
     "R": (-1, 0, 0),

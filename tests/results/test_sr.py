@@ -270,6 +270,7 @@ def test_dsrdump_prints_the_sentences_that_must_be_read(
         "used as DCE; role dce: contrast and 3 phases",
         "left out; role localizer: three orientations",
         "not an outline, a size or a biopsy target",
+        "Regions by integrated gradients at the tokens, 3 steps, completeness error 2 %",
         "Region 1: right breast, 40 % of the attribution",
         "12 % of the attribution lies outside the breasts",
         "Not assessed: implants (MR headers do not tell), mastectomy",

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mome_node.dicom import codes
+from mome_node.mome.prediction import ChannelUse, Prediction
 from mome_node.results import wording
-from mome_node.results.findings import Findings
+from mome_node.results.findings import Findings, ModelIdentity, TaskScore
 from mome_node.volumes.volume import Modality
 
 FORBIDDEN = re.compile(
@@ -80,7 +81,7 @@ def test_the_side_of_the_threshold_is_told(
 
 def test_a_package_without_threshold_is_said_to_state_none(make_exam: Callable[..., Any]) -> None:
     findings = make_exam().findings
-    without = replace(findings, tasks=(replace(findings.tasks[0], operating_point=None),))
+    without = replace(findings, tasks=(replace(findings.tasks[0], operating_points=()),))
     assert any("states no threshold" in text for text in _texts(without))
 
 
@@ -88,6 +89,110 @@ def test_a_degraded_run_names_what_was_missing(make_exam: Callable[..., Any]) ->
     findings = replace(make_exam().findings, modalities_missing=(Modality.DWI, Modality.T2))
     assert any(text.startswith("Degraded run: DWI, T2 missing") for text in _texts(findings))
     assert not any("Degraded" in text for text in _texts(make_exam().findings))
+
+
+def test_a_degraded_run_without_a_threshold_says_that_nothing_is_known_of_the_combination(
+    make_exam: Callable[..., Any],
+) -> None:
+    findings = replace(make_exam().findings, modalities_missing=(Modality.DWI,))
+    without = replace(findings, tasks=(replace(findings.tasks[0], operating_points=()),))
+    unknown = "Degraded run: DWI missing. The model package states nothing on this combination."
+    assert unknown in _texts(without)
+
+
+def _given(findings: Findings, *modalities: Modality) -> Findings:
+    task = findings.tasks[0]
+    alone = replace(task.prediction, contributions=tuple((m, 0.1) for m in modalities))
+    return replace(
+        findings,
+        tasks=(replace(task, prediction=alone),),
+        modalities_used=modalities,
+        modalities_missing=tuple(m for m in Modality if m not in modalities),
+    )
+
+
+def test_a_threshold_of_another_combination_is_said_not_to_be_validated(
+    make_exam: Callable[..., Any],
+) -> None:
+    findings = make_exam().findings
+    assert not any("was not validated" in text for text in _texts(findings))
+    (line,) = [t for t in _texts(_given(findings, Modality.DCE)) if "the threshold of" in t]
+    assert line.endswith(
+        "This threshold was measured with DCE, DWI, T2, not with DCE as here: it was not validated "
+        "for this exam."
+    )
+
+
+def test_every_threshold_of_a_package_is_told_and_judged_by_its_own_combination(
+    make_exam: Callable[..., Any],
+) -> None:
+    findings = _given(make_exam().findings, Modality.DCE)
+    (whole,) = findings.tasks[0].operating_points
+    dce = replace(whole, name="abbreviated", threshold=0.4, modalities=("dce",))
+    both = replace(findings, tasks=(replace(findings.tasks[0], operating_points=(whole, dce)),))
+    first, second = (t for t in _texts(both) if "the threshold of" in t)
+    assert "below the threshold of rule-in 2025" in first
+    assert "was not validated" in first
+    assert "at or above the threshold of abbreviated (40 %)" in second
+    assert "was not validated" not in second
+
+
+@pytest.mark.parametrize(
+    ("spread", "told"),
+    [(0.034, "±3"), (0.12, "±12"), (0.004, "below ±1")],
+)
+def test_an_ensemble_says_of_how_many_and_how_far_they_differ(
+    spread: float, told: str, make_exam: Callable[..., Any]
+) -> None:
+    findings = make_exam().findings
+    assert not any("networks" in text for text in _texts(findings))
+    task = findings.tasks[0]
+    of_five = replace(task.prediction, networks=5, spread=spread)
+    texts = _texts(replace(findings, tasks=(replace(task, prediction=of_five),)))
+    assert any(
+        f"63 %, calibrated: no, mean of 5 networks, spread {told} percentage points." in text
+        for text in texts
+    )
+
+
+def _with_response(findings: Findings, *modalities: Modality) -> Findings:
+    response = TaskScore(
+        "pcr",
+        Prediction((0.0, 0.0), (0.5, 0.5), 0.5, 0.3, tuple((m, 0.1) for m in modalities)),
+        ModelIdentity("MOME response", "2", "77" * 32, synthetic=False),
+        "Miller-Payne 5",
+        "no",
+        channels=(ChannelUse(0, 2, 180.0),),
+    )
+    return replace(findings, tasks=(*findings.tasks, response))
+
+
+def test_another_task_says_what_it_was_given_where_that_differs(
+    make_exam: Callable[..., Any],
+) -> None:
+    texts = _texts(_with_response(make_exam().findings, Modality.DCE, Modality.T2))
+    assert "Modalities used: DCE, DWI, T2. Missing: none." in texts
+    assert "Response score: modalities used: DCE, T2. Missing: DWI." in texts
+    assert any(t.startswith("Response score: DCE channel") and "phase 2" in t for t in texts)
+    same = _texts(_with_response(make_exam().findings, *Modality))
+    assert not any(text.startswith("Response score: modalities") for text in same)
+
+
+def test_the_report_says_how_regions_were_found_and_whose_they_are(
+    make_exam: Callable[..., Any],
+) -> None:
+    findings = _with_response(make_exam(regions=2).findings, Modality.DCE)
+    assert (
+        "Regions by integrated gradients at the tokens, 3 steps, completeness error 2 %; of the "
+        "Exam malignancy score by MOME malignancy 1.0."
+    ) in _texts(findings)
+    none = _texts(make_exam(regions=0).findings)
+    assert any(text.startswith("Regions were looked for by integrated gradients") for text in none)
+
+
+def test_the_report_says_why_no_region_was_looked_for(make_exam: Callable[..., Any]) -> None:
+    findings = replace(make_exam(regions=0).findings, explanation=None, not_explained="no DCE")
+    assert "Regions were not looked for: no DCE." in _texts(findings)
 
 
 @pytest.mark.parametrize(("share", "warned"), [(0.24, False), (0.25, True), (0.9, True)])

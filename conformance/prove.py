@@ -24,7 +24,8 @@ import mome_node
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMS = 300
-PARTS = ("tests", "weights")
+PARTS = ("tests", "weights", "sanity")
+SANITY_EXAMS = 60
 
 
 def main() -> int:
@@ -45,7 +46,11 @@ def main() -> int:
         if options.part in {None, "tests"}:
             report["tests"] = _dated(_tests(work / "junit.xml"))
         if options.part in {None, "weights"}:
-            report["weights"] = _dated(_evaluation(work / "evaluation.json", options.exams))
+            report["weights"] = _dated(
+                _program("evaluate", work / "evaluation.json", options.exams)
+            )
+        if options.part in {None, "sanity"}:
+            report["sanity"] = _dated(_program("sanity", work / "sanity.json", SANITY_EXAMS))
     report["passed"] = all(report.get(part, {}).get("passed", False) for part in PARTS)
     options.out.write_text(json.dumps(report, indent=2) + "\n")
     sys.stdout.write(f"{options.out}: {'passed' if report['passed'] else 'FAILED'}\n")
@@ -86,9 +91,10 @@ def _tests(junit: Path) -> dict[str, Any]:
     }
 
 
-def _evaluation(out: Path, exams: int) -> dict[str, Any]:
+def _program(name: str, out: Path, exams: int) -> dict[str, Any]:
+    """Run one of the demonstration's programs, which writes its report to ``out``."""
     began = time.monotonic()
-    module = "mome_node.demonstration.evaluate"
+    module = f"mome_node.demonstration.{name}"
     command = [sys.executable, "-m", module, "--exams", str(exams), "--out", str(out)]
     code = subprocess.call(command, cwd=ROOT)
     report: dict[str, Any] = json.loads(out.read_text())

@@ -43,20 +43,23 @@ RANDOM_SEED = 4
 
 
 def hit_rates(
-    package: ModelPackage, exams: int, progress: Callable[[int], None] = lambda _: None
+    package: ModelPackage,
+    exams: int,
+    progress: Callable[[int], None] = lambda _: None,
+    methods: Sequence[ExplainMethod] = METHODS,
 ) -> dict[str, object]:
     """How often the strongest region lies on the malignant lesion, of so many malignant phantoms.
 
     No region counts as a miss, a score below its reference does not keep one from being looked for.
     """
     networks = [("trained", package.network()), ("random", _randomised(package))]
-    hits = {(method, name): 0 for method in METHODS for name, _ in networks}
-    gaps: dict[str, list[float]] = {method: [] for method in METHODS}
+    hits = {(method, name): 0 for method in methods for name, _ in networks}
+    gaps: dict[str, list[float]] = {method: [] for method in methods}
     spec = PreprocessSpec.from_json(dict(package.preprocessing))
     sizes = {m: package.config.input_of(m).shape for m in Modality}
     for done, phantom in enumerate(_malignant(exams), start=1):
         inputs = prepare(to_exam(phantom), spec, sizes)
-        for method in METHODS:
+        for method in methods:
             for name, network in networks:
                 hit, gap = _look(network, package, method, inputs, phantom)
                 hits[method, name] += hit
@@ -73,7 +76,7 @@ def hit_rates(
                 **{name: proportion(hits[method, name], exams).to_json() for name, _ in networks},
                 "median_completeness_error": sorted(gaps[method])[exams // 2],
             }
-            for method in METHODS
+            for method in methods
         },
     }
 

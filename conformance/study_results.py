@@ -74,7 +74,7 @@ def write_model(path: Path, *, raises_the_score: bool) -> Path:
     with torch.no_grad():
         for weight in network.tokenizers.parameters():
             weight.abs_()
-        first = network.tokenizers["dce"].stem[0].weight  # (channels, phases, 3, 3, 3)
+        first = network.tokenizers["dce"].stem["0"].weight  # (channels, phases, 3, 3, 3)
         first[:, 0] = -first[:, 1:].sum(dim=1)
         network.head.weight.mul_(3)
         bias = 0.5 if raises_the_score else -1.0

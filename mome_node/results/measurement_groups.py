@@ -36,9 +36,9 @@ from mome_node.results.sources import SourceImages
 
 FIELD_NAME: Final = "Evaluated field"
 
-LABEL_MARGIN: Final = 0.3
+LABEL_MARGIN: Final = 0.35
 """Part of the image's width that the field's box keeps free at the right: viewers print the
-numbers there, and cut them at the image's edge."""
+numbers there, and cut them at the image's edge. How wide they are is the viewer's fonts' affair."""
 
 EDGE_MARGIN: Final = 0.02
 """Part of the image's size that the field's box keeps free at its other sides."""

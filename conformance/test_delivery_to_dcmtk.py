@@ -45,8 +45,9 @@ def test_dcmqrscp_that_does_not_know_the_called_ae_title_is_permanent(start_dcmq
     peer = start_dcmqrscp().address
     wrong = Destination("dcmqrscp", "WRONG", peer.host, peer.port, "MOME")
     assert "AE title WRONG" in ping(wrong).words
-    with pytest.raises(PermanentDeliveryError, match="AE title WRONG"):
-        list(DimseSender(wrong).send([objects.outgoing(exam.sr)]))
+    for _ in range(30):  # its rejection may come before the association looks for an answer
+        with pytest.raises(PermanentDeliveryError, match="AE title WRONG"):
+            list(DimseSender(wrong).send([objects.outgoing(exam.sr)]))
 
 
 def test_dcmqrscp_takes_the_results(start_dcmqrscp, exam):

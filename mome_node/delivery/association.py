@@ -10,6 +10,7 @@ from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
@@ -51,10 +52,11 @@ def association(
     Raises TransientDeliveryError when the peer is away, silent or busy, PermanentDeliveryError
     when it refuses us for good or takes none of the contexts.
     """
-    opened = _Transport(timeouts.answer_s)
-    assoc = _associate(destination, contexts, timeouts, opened, handlers, roles)
+    opened, rejected = _Transport(timeouts.answer_s), _Rejection()
+    listening = [(evt.EVT_PDU_RECV, rejected), *handlers]
+    assoc = _associate(destination, contexts, timeouts, opened, listening, roles)
     if not assoc.is_established:
-        raise _refusal(assoc, destination, timeouts, connected=opened.connected)
+        raise _refusal(assoc, destination, timeouts, opened, rejected)
     _keep_answers_from_the_reactor(assoc)
     try:
         yield assoc
@@ -81,6 +83,21 @@ class _Transport:
         transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Without it a peer that stops reading blocks the sending thread for ever.
         transport.settimeout(self._send_timeout_s)
+
+
+class _Rejection:
+    """Keeps the peer's A-ASSOCIATE-RJ.
+
+    The association does not always: where it is so fast that the connection is closed again when
+    the association first looks, it is told as one that could not be opened.
+    """
+
+    def __init__(self) -> None:
+        self.answer: A_ASSOCIATE | None = None
+
+    def __call__(self, event: evt.Event) -> None:
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            self.answer = event.pdu.to_primitive()
 
 
 def _keep_answers_from_the_reactor(assoc: Association) -> None:
@@ -146,17 +163,20 @@ def _associate(
 
 
 def _refusal(
-    assoc: Association, destination: Destination, timeouts: Timeouts, *, connected: bool
+    assoc: Association,
+    destination: Destination,
+    timeouts: Timeouts,
+    opened: _Transport,
+    rejected: _Rejection,
 ) -> DeliveryError:
     """Tell why ``assoc`` was not established."""
-    if not connected:
+    if not opened.connected:
         return TransientDeliveryError(
             f"{destination}: no connection (refused, unreachable or no answer within "
             f"{timeouts.connect_s:g} s); is the peer running?"
         )
-    answer = assoc.acceptor.primitive
-    if assoc.is_rejected and answer is not None:
-        return _rejection(answer, destination)
+    if rejected.answer is not None:
+        return _rejection(rejected.answer, destination)
     if assoc.rejected_contexts:
         return PermanentDeliveryError(
             f"{destination}: it takes none of the SOP classes and transfer syntaxes proposed; "

@@ -15,10 +15,7 @@ from mome_node.results.wording import DEFAULT_LABEL, marked_label
 
 
 def findings_json(findings: Findings, label: str = DEFAULT_LABEL) -> dict[str, Any]:
-    """Plain values that ``json.dumps`` takes; probabilities and contributions are not rounded.
-
-    ``not_run`` is the name that ``tasks_not_run`` had first; both say the same.
-    """
+    """Plain values that ``json.dumps`` takes; probabilities and contributions are not rounded."""
     not_run = [{"task": t.task, "reason": t.reason} for t in findings.not_run]
     return {
         "study_uid": findings.study_uid,
@@ -26,7 +23,6 @@ def findings_json(findings: Findings, label: str = DEFAULT_LABEL) -> dict[str, A
         "synthetic": findings.synthetic,
         "tasks": [_task(score) for score in findings.tasks],
         "tasks_not_run": not_run,
-        "not_run": not_run,
         "modalities_used": [m.value for m in findings.modalities_used],
         "modalities_missing": [m.value for m in findings.modalities_missing],
         "channels": [

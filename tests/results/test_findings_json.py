@@ -26,7 +26,6 @@ def test_json_has_the_promised_keys(make_exam: Callable[..., Any]) -> None:
         "warnings",
         "label",
         "synthetic",
-        "not_run",
         "tasks_not_run",
         "explanation",
     } <= set(value)
@@ -68,7 +67,6 @@ def test_json_has_the_promised_keys(make_exam: Callable[..., Any]) -> None:
     ]
     assert set(value["regions"][0]) == {"tracking_uid", "center_mm", "laterality", "share"}
     assert value["tasks_not_run"] == [{"task": "tnbc", "reason": "condition unknown"}]
-    assert value["not_run"] == value["tasks_not_run"]
     assert value["synthetic"] is True
 
 

@@ -68,7 +68,7 @@ def _classify(
 ) -> ClassifiedPart:
     evidence = evidence_of(instances, part)
     rule = next(r for r in table if holds(r, evidence))
-    return ClassifiedPart(rule.role, _reason(rule, evidence), evidence, part)
+    return ClassifiedPart(rule.role, reason_of(rule, evidence), evidence, part)
 
 
 def holds(rule: RoleRule, evidence: Evidence) -> bool:
@@ -101,7 +101,8 @@ def _within(allowed: Range | None, value: float | None) -> bool:
     return value is not None and allowed[0] <= value <= allowed[1]
 
 
-def _reason(rule: RoleRule, evidence: Evidence) -> str:
+def reason_of(rule: RoleRule, evidence: Evidence) -> str:
+    """What the rule says of this evidence, in words."""
     b = ", ".join(f"b {b:g}" for b in evidence.b_values) or "b-value unknown"
     return rule.reason.format(
         te=_number(evidence.te),

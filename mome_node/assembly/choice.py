@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mome_node.assembly.evidence import plain
 from mome_node.assembly.phases import Dynamic
 from mome_node.assembly.plan import Role
 from mome_node.assembly.planes import image_type_values
-from mome_node.assembly.role_rules import FAT_SUPPRESSED_OPTIONS, FAT_SUPPRESSED_WORDS, WATER
+from mome_node.assembly.role_rules import FAT_SUPPRESSED_OPTIONS, WATER
+from mome_node.assembly.role_words import FAT_SUPPRESSED, plain
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.assembly.series import StudySeries, phase_name
 from mome_node.assembly.stacks import PlaneStack
@@ -184,7 +184,7 @@ def fat_suppressed(stack: PlaneStack) -> bool:
         bool(options & FAT_SUPPRESSED_OPTIONS)
         or short_inversion
         or water
-        or FAT_SUPPRESSED_WORDS.search(text) is not None
+        or FAT_SUPPRESSED.search(text) is not None
     )
 
 

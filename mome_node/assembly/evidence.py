@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mome_node.assembly.planes import Plane, image_type_values, orientation_numbers
-from mome_node.assembly.role_rules import DYNAMIC_HINT
+from mome_node.assembly.role_words import DYNAMIC, plain
 from mome_node.dicom.classes import uses_role
 from mome_node.dicom.header import InstanceFacts
 
@@ -50,13 +49,8 @@ class Evidence:
     @property
     def dynamic_hint(self) -> bool:
         """Whether a lone gradient echo has a sign of being one phase of a dynamic."""
-        named = DYNAMIC_HINT.search(self.text) is not None
+        named = DYNAMIC.search(self.text) is not None
         return self.contrast or self.temporal_positions > 1 or named
-
-
-def plain(text: str) -> str:
-    """Free text in lower case, separators turned into blanks, so that word ends are found."""
-    return re.sub(r"[_^\-\s]+", " ", text.casefold()).strip()
 
 
 def evidence_of(instances: Sequence[InstanceFacts], part: Sequence[Plane]) -> Evidence:
@@ -129,3 +123,26 @@ def _is_diffusion(
         return False
     directed = any(p.frame.diffusion_directionality not in (None, "", "NONE") for p in part)
     return directed or any(b > NO_DIFFUSION_B for b in b_values)
+
+
+def silent_evidence(text: str, *, is_mr: bool = True) -> Evidence:
+    """The evidence of a series of which only its name is known; ``text`` in the plain form."""
+    return Evidence(
+        mr_image=is_mr,
+        colour=False,
+        image_type=frozenset(),
+        text=text,
+        sequence="",
+        scanning=frozenset(),
+        acquisition="",
+        te=None,
+        tr=None,
+        ti=None,
+        flip_angles=0,
+        b_values=(),
+        diffusion=False,
+        spacing=None,
+        orientations=0,
+        contrast=False,
+        temporal_positions=0,
+    )

@@ -91,6 +91,8 @@ def holds(rule: RoleRule, evidence: Evidence) -> bool:
         and rule.diffusion in (None, evidence.diffusion)
         and rule.silent in (None, evidence.silent)
         and (rule.text is None or rule.text.search(evidence.text) is not None)
+        and all(p.search(evidence.text) for p in rule.also_text)
+        and not any(p.search(evidence.text) for p in rule.not_text)
         and (rule.sequence is None or rule.sequence.search(evidence.sequence) is not None)
     )
 

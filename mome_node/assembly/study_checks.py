@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
-from mome_node.assembly.evidence import plain
-from mome_node.assembly.role_rules import BIOPSY_WORDS, BREAST_WORDS, OTHER_BODY_WORDS
+from mome_node.assembly.role_words import BIOPSY, BREAST, OTHER_BODY, plain
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.dicom.header import InstanceFacts
 
@@ -82,9 +81,9 @@ def body_problem(instances: Sequence[InstanceFacts]) -> tuple[str | None, str | 
         for text in (i.study_description, i.series_description, i.protocol_name, i.receive_coil)
     )
     parts = _distinct(i.body_part for i in instances)
-    if any(BREAST_WORDS.search(t) for t in (*said, *parts)):
+    if any(BREAST.search(t) for t in (*said, *parts)):
         return None, None
-    others = {m.group().strip() for t in said if (m := OTHER_BODY_WORDS.search(t))}
+    others = {m.group().strip() for t in said if (m := OTHER_BODY.search(t))}
     if others:
         said_instead = ", ".join(sorted(others)[:NAMED_AT_MOST])
         return f"no breast MRI: nothing says breast, descriptions or coils say {said_instead}", None
@@ -100,7 +99,7 @@ def biopsy_problem(instances: Sequence[InstanceFacts]) -> str | None:
         for i in instances
         for text in (i.study_description, i.series_description, i.protocol_name)
     )
-    words = {m.group().strip() for t in said if (m := BIOPSY_WORDS.search(t))}
+    words = {m.group().strip() for t in said if (m := BIOPSY.search(t))}
     if words:
         return f"a biopsy guidance exam (“{sorted(words)[0]}”), not a diagnostic one"
     return None

@@ -5,6 +5,7 @@ NodeError
 ├── DicomError               an object is not what DICOM says it should be
 │   ├── HeaderError          the header cannot be read, or lacks what identifies the object
 │   └── PixelDataError       the pixel data cannot be decoded
+├── TableError               a table of series cannot be read or written
 ├── StorageError             an instance cannot be kept or found
 │   └── StorageFullError         there is no room for another instance
 ├── CatalogError             the catalogue contradicts the request
@@ -57,6 +58,10 @@ class HeaderError(DicomError):
 
 class PixelDataError(DicomError):
     """The pixel data cannot be decoded."""
+
+
+class TableError(NodeError):
+    """A table of series attributes cannot be read or written."""
 
 
 class StorageError(NodeError):

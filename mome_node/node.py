@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from mome_node.assembly.plan import Role
+from mome_node.assembly.role_rules import site_rule
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.catalog.catalog import Catalog
 from mome_node.delivery.destination import Destination
@@ -137,6 +138,7 @@ def assembly_rules(settings: Settings) -> AssemblyRules:
     return AssemblyRules(
         required=tuple(Role(name) for name in settings.assembly.required),
         max_study_age_days=settings.assembly.max_study_age_days,
+        role_rules=tuple(site_rule(Role(r.role), r.pattern) for r in settings.series_role),
     )
 
 

@@ -115,6 +115,19 @@ class AssemblySettings(Section):
     )
 
 
+class SeriesRoleSettings(Section):
+    """A series role that the site tells by name, before the rules that are built in."""
+
+    role: Literal[
+        "dce", "t2", "dwi", "adc", "t1", "subtraction", "localizer", "derived", "other"
+    ] = Field(description="The role of series that are named so.")
+    pattern: Pattern = Field(
+        description="A regular expression, found in the Series Description (or the Protocol Name "
+        "where that is blank) as the node reads it: lower case, no accents, blanks for - _ ^. "
+        "Try it with `mome-node series DIR --config node.toml`."
+    )
+
+
 class InferenceSettings(Section):
     """The process that runs the models, one study at a time."""
 
@@ -198,6 +211,7 @@ class Settings(BaseSettings):
     dicom: DicomSettings = DicomSettings()
     database: DatabaseSettings = DatabaseSettings()
     assembly: AssemblySettings = AssemblySettings()
+    series_role: tuple[SeriesRoleSettings, ...] = ()
     inference: InferenceSettings = InferenceSettings()
     model: tuple[ModelSettings, ...] = (ModelSettings(package="demo"),)
     destination: tuple[DestinationSettings, ...] = ()

@@ -24,6 +24,7 @@ EXAMPLES: dict[str, Any] = {
     "asserts": ["histology-proven invasive cancer"],
     "when": {"study_description": "staging|neoadj"},
     "destination": [{"name": "pacs", "ae": "PACS", "host": "10.0.0.5", "port": 104}],
+    "series_role": [{"role": "dce", "pattern": "^my dynamic"}],
 }
 """What a list or table that is empty by default may hold, shown as a comment."""
 

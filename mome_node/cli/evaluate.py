@@ -11,13 +11,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from mome_node.assembly.rules import AssemblyRules
 from mome_node.cli.arguments import add_command, add_json
 from mome_node.cli.output import WRONG_USAGE, complain, progress, say, say_json, say_table
+from mome_node.cli.series_table import tell_roles
 from mome_node.dicom.header import InstanceFacts
 from mome_node.dicom.header_reading import read_facts
 from mome_node.errors import HeaderError, NodeError, SettingsError
 from mome_node.jobs.models import DEMONSTRATION, ModelChoice
 from mome_node.mome.statement import CONDITIONS
+from mome_node.node import assembly_rules
+from mome_node.settings import load_settings
 
 if TYPE_CHECKING:
     from mome_node.assembly.plan import SeriesRole
@@ -74,13 +78,22 @@ def add_commands(commands: Commands) -> None:
         "series ./exam/dicom --json",
         series,
     )
-    parser.add_argument("dir", type=Path, metavar="DIR")
+    parser.add_argument("dir", type=Path, metavar="DIR", nargs="?")
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="IN.csv[.gz]",
+        help="instead of DIR: a table of series attributes; OUT gets role, phase and reason",
+    )
+    parser.add_argument("--out", type=Path, metavar="OUT.csv[.gz]", help="with --table")
+    parser.add_argument(
+        "--config", type=Path, help="a settings file, for its assembly settings and series_role"
+    )
     add_json(parser)
 
 
 def analyze(options: argparse.Namespace) -> int:
     """Evaluate a folder."""
-    from mome_node.assembly.rules import AssemblyRules
     from mome_node.jobs.evaluate_study import evaluate_study, sources_from
     from mome_node.jobs.models import load_models
     from mome_node.jobs.requests import EvaluationRequest, NotEvaluated
@@ -142,14 +155,21 @@ def _replace_results(made: Path, out: Path) -> list[Path]:
 
 def series(options: argparse.Namespace) -> int:
     """Tell the roles of all series."""
-    from mome_node.assembly.rules import AssemblyRules
     from mome_node.assembly.series import series_roles
 
+    if (options.table is None) == (options.dir is None) or bool(options.out) != bool(options.table):
+        sys.stderr.write("mome-node series: name a DIR, or --table IN with --out OUT\n")
+        return WRONG_USAGE
+    rules = _rules(options.config)
+    if options.table is not None:
+        rows = tell_roles(options.table, options.out, rules)
+        say(f"{rows} series in {options.out}")
+        return 0
     found = _read_folder(options.dir)
     roles: list[SeriesRole] = []
     for study in dict.fromkeys(i.study_uid for i in found.facts):
         of_study = [i for i in found.facts if i.study_uid == study]
-        roles += series_roles(of_study, AssemblyRules())
+        roles += series_roles(of_study, rules)
     if options.json:
         say_json([_series_json(role) for role in roles])
         return 0
@@ -168,6 +188,10 @@ def series(options: argparse.Namespace) -> int:
         ],
     )
     return 0
+
+
+def _rules(config: Path | None) -> AssemblyRules:
+    return AssemblyRules() if config is None else assembly_rules(load_settings(config))
 
 
 class _Folder:

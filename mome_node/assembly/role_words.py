@@ -76,7 +76,8 @@ PARAMETRIC_MAP = words(
 SCREEN = words(
     r"screen ?(s(ave|hot)|cap)", r"\bsaved? ?(image|state|screen)", r"snap ?shot", r"\bcapture",
     r"secondary ?cap", r"\bkey ?(image|object)", r"\breport", r"\bdose (info|sr|sum)",
-    r"presentation ?state", r"\bgsps\b", r"\bphoenix", r"\bexam ?card", r"\bpatient ?protocol",
+    r"presentation ?state", r"\bgsps\b", r"\bphoenix", r"\bposdisp", r"\bexam ?card",
+    r"\bpatient ?protocol",
 )  # fmt: skip
 SEGMENTATION = words(
     r"\bmask ?:", r"\b(dwi|tumou?r|lesion|breast|voi|roi|air|skin|tissue|manual) ?masks?\b",
@@ -159,6 +160,7 @@ DYNAMIC = words(
     r"\bperf(usion)?\b", r"\bph ?\d+ ?/", r"(1st|2nd|3rd|[4-9]th) ?pass?\b", r"\bm ?dixon",
     r"динам", r"动态", r"動態", r"ダイナミック", r"역동",
 )  # fmt: skip
+SPIN_ECHO = words(r"\ba?[ft]se", r"\bse\b")
 T1 = words(r"\bw?t1", r"\b(ax|sag|cor|tra)t1", r"т1")
 GRADIENT_ECHO = words(r"gradient ?echo", r"gre\b", r"\bt?ffe\b", r"\btfe\b", r"flash")
 THREE_D = words(r"3d\b", r"\b3d", r"\biso(tropic)?\b", r"\bvolumetric\b", r"\bcube\b")

@@ -106,7 +106,7 @@ def _read(text: str, table: Sequence[RoleRule], *, is_mr: bool) -> _Name:
     return _Name(
         text=text,
         told=told,
-        hint=told.role is Role.OTHER and told.confidence is Confidence.LIKELY,
+        hint=told.role in (Role.T1, Role.OTHER) and told.confidence is Confidence.LIKELY,
         copy_of=copy_of,
         bare=None if copy_of is None else _by_name(copy_of, table, is_mr=is_mr),
         water_of=WATER.sub("", text).strip() if WATER.search(text) else None,

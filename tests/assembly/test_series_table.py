@@ -191,6 +191,10 @@ def test_a_whole_dixon_set_gives_way_to_its_water_images():
 def test_t1_with_contrast_is_a_dynamic_only_where_there_is_no_other():
     assert roles((7, "ax t1 +c", 40)) == [Role.DCE]
     assert roles((5, "ax dyn", 100), (7, "ax t1 +c", 40)) == [Role.DCE, Role.OTHER]
+    assert roles((5, "t1 pre", 60), (6, "t1 post", 60)) == [Role.DCE, Role.DCE]
+    assert roles((4, "ax dyn", 90), (5, "t1 pre", 60), (6, "ax 3d t1", 90)) == [
+        Role.DCE, Role.T1, Role.T1,
+    ]  # fmt: skip
 
 
 def test_confidence_says_how_a_role_was_told():

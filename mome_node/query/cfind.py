@@ -191,7 +191,9 @@ def _find_context() -> PresentationContext:
 
 def _failure(status: int | None) -> QueryError:
     if status is None:
-        return ArchiveUnavailableError("no answer to C-FIND, or the connection was lost")
+        return ArchiveUnavailableError(
+            "no answer to C-FIND, or the archive hung up: does it let our AE title ask?"
+        )
     words = _REFUSALS.get(status)
     if words is not None:
         return QueryRefusedError(f"C-FIND failed with status 0x{status:04X}: {words}")

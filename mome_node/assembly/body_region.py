@@ -35,8 +35,8 @@ class RegionTold:
 MORE_BREAST_WORDS = re.compile(
     r"""
       \bbmri\b | \bmammo
-    | \bvibrant | \b(dyn\ ?)?views\b | \bbliss\b | \brodeo\b         # sequences made for the breast
-    | \bbryst | \brinta | \bprs[uyaů]\b | \bprsn[ií]       # Danish, Norwegian; Finnish; Czech
+    | \bvibrant | \b(dyn\ ?)?views\b | \bbliss\b | \brodeo\b  # sequences made for the breast
+    | \bbryst | \brint[ao] | \brinna | \bprs[uyaů]\b | \bprsn[ií]  # Nordic; Czech
     | \bdojk | \bemlő | \bs[aâ]n(i|ul|ilor)\b | \bmeme\b   # Croatian; Hungarian; Romanian; Turkish
     | \bkrūt | \bkrūties | \brind(a|ade)\b | \bpiers       # Baltic; Polish
     | μαστ | груд(ь|и|ей|ных\ желез) | гърд                 # Greek; Russian; Bulgarian

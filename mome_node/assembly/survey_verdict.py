@@ -114,6 +114,8 @@ def _without_required(told: Sequence[Told], rules: AssemblyRules) -> SurveyVerdi
             return SurveyVerdict(Forecast.MISSING, reason, Confidence.LIKELY)
         return None
     reason = f"no series is told to be {' or '.join(absent)}"
+    if not any(s.series_description for s, _ in told):
+        return SurveyVerdict(Forecast.UNKNOWN, "the archive tells no Series Descriptions")
     untold = sum(_may_be_anything(s, r) for s, r in told)
     if untold:
         reason += f"; the names of {untold} of {len(told)} series tell nothing"

@@ -28,7 +28,7 @@ Parameters = Mapping[str, str | Sequence[str]]
 
 _CHUNK = 64 << 10
 _CONNECT_S = 10.0
-_JSON = "application/dicom+json, application/json;q=0.9"
+_JSON = "application/dicom+json"
 _WORDS = {
     HTTPStatus.UNAUTHORIZED: "it wants other credentials; see token_file",
     HTTPStatus.FORBIDDEN: "it does not authorise us; see token_file",

@@ -68,22 +68,24 @@ MORE_OTHER_WORDS = re.compile(
 )
 
 
-def region_of(series: Sequence[SeriesAttributes], *, has_dynamic: bool) -> RegionTold:
+def region_of(
+    series: Sequence[SeriesAttributes], *, has_dynamic: bool, images_say: Sequence[str] = ()
+) -> RegionTold:
     """The part of the body of one study, by the descriptions of the study and its series.
+
+    ``images_say``: what images of it say beside, such as the name of the receive coil.
 
     Body Part Examined (0018,0015) decides nothing alone: scanners fill it from a list that the
     operator rarely changes. What no description tells is known to be the breast only where it
     says so beside a dynamic series.
     """
-    said = {plain(text) for s in series for text in (s.study_description, s.series_description)}
+    described = {plain(t) for s in series for t in (s.study_description, s.series_description)}
+    said = described | {plain(text) for text in images_say}
     if any(BREAST_WORDS.search(t) or MORE_BREAST_WORDS.search(t) for t in said):
         return RegionTold(Region.BREAST, "a description says breast")
-    others = {
-        m.group().strip()
-        for t in said
-        for words in (OTHER_BODY_WORDS, MORE_OTHER_WORDS)
-        if (m := words.search(t))
-    }
+    found = [OTHER_BODY_WORDS.search(t) for t in said]
+    found += [MORE_OTHER_WORDS.search(t) for t in described]
+    others = {match.group().strip() for match in found if match}
     if others:
         words = ", ".join(f"“{w}”" for w in sorted(others)[:3])
         return RegionTold(Region.OTHER, f"no description says breast, but {words}")

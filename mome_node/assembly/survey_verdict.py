@@ -65,11 +65,15 @@ def judge_lists(
     *,
     study_date: date | None,
     today: date,
+    images_say: Sequence[str] = (),
 ) -> SurveyVerdict:
-    """The forecast for one study. ``roles`` are those of ``series``, in the same order."""
+    """The forecast for one study. ``roles`` are those of ``series``, in the same order.
+
+    ``images_say``: coils and protocols, where images were looked into.
+    """
     told = list(zip(series, roles, strict=True))
     dynamic = [(s, r) for s, r in told if r.role is Role.DCE]
-    region = region_of(series, has_dynamic=bool(dynamic))
+    region = region_of(series, has_dynamic=bool(dynamic), images_say=images_say)
     if region.region is Region.OTHER:
         return SurveyVerdict(Forecast.NOT_BREAST, region.reason, Confidence.LIKELY)
     if (word := _biopsy_word(series)) is not None:

@@ -17,7 +17,7 @@ from mome_node.query.answers import (
 from mome_node.query.days import da, days_between
 from mome_node.query.dicom_json import JsonEntry, parse_answer
 from mome_node.query.dicomweb import DicomWeb, NothingThereError
-from mome_node.query.records import SeriesRecord, StudyRecord, askable_uid
+from mome_node.query.records import SeriesRecord, StudyRecord, askable_uid, is_askable_uid
 
 PAGE = 100
 """Entries asked for at one time: no archive that we know allows fewer."""
@@ -50,6 +50,21 @@ class QidoQuery:
         except NothingThereError:  # what some answer for a study that they do not have
             return ()
         return tuple(s for s in found if s is not None)
+
+    def instances_of_study(self, study_uid: str) -> tuple[tuple[str, str], ...]:
+        """(Series Instance UID, SOP Instance UID) of each instance; () for no such study."""
+        path = f"studies/{askable_uid(study_uid, 'Study Instance UID')}/instances"
+        keys = ("SeriesInstanceUID", "SOPInstanceUID")
+        try:
+            entries = list(self._all(path, {}, keys, "SOPInstanceUID"))
+        except NothingThereError:
+            return ()
+        found = (tuple(entry.text(key) for key in keys) for entry in entries)
+        return tuple(
+            (series, instance)
+            for series, instance in found
+            if is_askable_uid(series) and is_askable_uid(instance)
+        )
 
     def probe(self) -> str:
         """See ArchiveQuery."""

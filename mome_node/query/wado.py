@@ -26,18 +26,18 @@ class WadoSource:
 
     def one_of_series(self, study_uid: str, series_uid: str, into: Path) -> bool:
         """Write any instance of the series to the new file ``into``; False if there is none."""
-        path = (
-            f"studies/{askable_uid(study_uid, 'Study Instance UID')}"
-            f"/series/{askable_uid(series_uid, 'Series Instance UID')}/instances"
-        )
+        path = _instances(study_uid, series_uid)
         found = parse_answer(self._web.search(path, {"limit": "1"}).body)
         uid = next((entry.text("SOPInstanceUID") for entry in found), None)
         if uid is None:
             return False
-        self._retrieve(f"{path}/{askable_uid(uid, 'SOP Instance UID')}", into)
+        self.instance(study_uid, series_uid, uid, into)
         return True
 
-    def _retrieve(self, path: str, into: Path) -> None:
+    def instance(self, study_uid: str, series_uid: str, instance_uid: str, into: Path) -> None:
+        """Write this instance, as the archive keeps it, to the new file ``into``."""
+        uid = askable_uid(instance_uid, "SOP Instance UID")
+        path = f"{_instances(study_uid, series_uid)}/{uid}"
         body = into.with_suffix(".multipart")
         try:
             with body.open("xb") as file:
@@ -45,6 +45,11 @@ class WadoSource:
             _write_only_part(body, content_type, into)
         finally:
             body.unlink(missing_ok=True)
+
+
+def _instances(study_uid: str, series_uid: str) -> str:
+    study = askable_uid(study_uid, "Study Instance UID")
+    return f"studies/{study}/series/{askable_uid(series_uid, 'Series Instance UID')}/instances"
 
 
 def _write_only_part(body: Path, content_type: str, into: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from mome_node.assembly.plan import Role
@@ -38,12 +38,16 @@ class SurveyedSeries:
 
 @dataclass(frozen=True, slots=True)
 class SurveyedStudy:
-    """One study with its series and its forecast; ``patient`` as it may be shown."""
+    """One study with its series and its forecast; ``patient`` as it may be shown.
+
+    ``images_say``: names of coils and protocols, where images were looked into; never shown.
+    """
 
     record: StudyRecord
     patient: str
     series: tuple[SurveyedSeries, ...]
     verdict: SurveyVerdict
+    images_say: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def is_breast(self) -> bool:

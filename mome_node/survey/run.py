@@ -70,7 +70,14 @@ class Surveyor:
         attributes = [_attributes(study.record, s.record) for s in study.series]
         roles = [AttributedRole(s.role, s.phase, s.reason, s.confidence) for s in study.series]
         day = study.record.study_date
-        verdict = judge_lists(attributes, roles, self.rules, study_date=day, today=self.today)
+        verdict = judge_lists(
+            attributes,
+            roles,
+            self.rules,
+            study_date=day,
+            today=self.today,
+            images_say=study.images_say,
+        )
         return replace(study, verdict=verdict)
 
     def _of_day(self, day: date) -> tuple[StudyRecord, ...]:

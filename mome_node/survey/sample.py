@@ -64,8 +64,10 @@ def looked_into(
         if found is not None:
             facts[series.record.series_uid] = found
     roles = {r.series_uid: r for r in series_roles(tuple(facts.values()), rules)}
+    said = {text for f in facts.values() for text in (f.receive_coil, f.protocol_name)}
     return replace(
         study,
+        images_say=tuple(sorted(said - {""})),
         series=tuple(
             replace(
                 s,

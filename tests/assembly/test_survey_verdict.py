@@ -153,6 +153,20 @@ def test_body_part_examined_decides_nothing_alone():
     assert untold.forecast is Forecast.UNKNOWN
 
 
+def test_a_coil_tells_the_breast_where_no_description_does():
+    rows = series(*USUAL, study="")
+    roles = roles_from_attributes(rows, RULES)
+
+    def forecast(*images_say: str) -> Forecast:
+        return judge_lists(
+            rows, roles, RULES, study_date=TODAY, today=TODAY, images_say=images_say
+        ).forecast
+
+    assert forecast() is Forecast.UNKNOWN
+    assert forecast("8CH BREAST") is Forecast.EVALUATED
+    assert forecast("Knee_16") is Forecast.NOT_BREAST
+
+
 def test_a_study_that_says_nothing_and_has_no_dynamic_is_not_breast():
     assert judge(series("t2_tse", study="")).forecast is Forecast.NOT_BREAST
 

@@ -121,6 +121,19 @@ def test_series_come_with_counts_and_those_of_another_study_never(serve):
     assert archive.asked[0][1]["includefield"] == list(SERIES_KEYS)
 
 
+def test_instances_of_a_study_come_with_their_series(serve):
+    archive = serve(paged([
+        entry(SeriesInstanceUID="1.2.3.1", SOPInstanceUID="1.2.3.1.1"),
+        entry(SeriesInstanceUID="1.2.3.1", SOPInstanceUID="1.2.3.1.1"),
+        entry(SeriesInstanceUID="1.2.3.2", SOPInstanceUID="1.2.3.2.1"),
+        entry(SeriesInstanceUID="..", SOPInstanceUID="1.2.3.3.1"),
+    ]))  # fmt: skip
+    found = QidoQuery(archive.web()).instances_of_study("1.2.3")
+    assert found == (("1.2.3.1", "1.2.3.1.1"), ("1.2.3.2", "1.2.3.2.1"))
+    gone = serve(lambda *_: Answer(status=404))
+    assert QidoQuery(gone.web()).instances_of_study("1.2.3") == ()
+
+
 def test_a_study_that_the_archive_does_not_have_has_no_series(serve):
     assert QidoQuery(serve(lambda *_: Answer(status=404)).web()).series_of_study("1.2.3") == ()
 

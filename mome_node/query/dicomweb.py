@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 import requests
 from requests.auth import AuthBase
+from urllib3.exceptions import DecodeError, HTTPError
+from urllib3.exceptions import TimeoutError as ReadTimeout
 
 from mome_node.errors import (
     AnswerTooLargeError,
@@ -117,12 +119,13 @@ class DicomWeb:
                 if (error := _refusal(response.status_code)) is not None:
                     raise error
                 yield response
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             raise _failure(error) from None  # its message may hold the whole request
 
     def _chunks(self, response: requests.Response, max_bytes: int) -> Iterator[bytes]:
         until, length = self._clock() + self.limits.total_s, 0
-        for chunk in response.iter_content(_CHUNK):
+        # Each read returns what has come: an archive that trickles is noticed.
+        while chunk := response.raw.read1(_CHUNK, decode_content=True):
             length += len(chunk)
             if length > max_bytes:
                 raise AnswerTooLargeError(f"one answer is longer than {max_bytes} bytes")
@@ -162,14 +165,14 @@ def _refusal(status: int) -> QueryError | None:
     return ArchiveUnavailableError(f"HTTP {status}: it failed")
 
 
-def _failure(error: requests.RequestException) -> QueryError:
+def _failure(error: requests.RequestException | HTTPError) -> QueryError:
     match error:
         case requests.exceptions.SSLError():
             return QueryRefusedError("its certificate is not trusted; see ca_file")
-        case requests.Timeout():
+        case requests.Timeout() | ReadTimeout():
             return ArchiveUnavailableError("no answer in time")
-        case requests.exceptions.ContentDecodingError() | requests.exceptions.InvalidHeader():
+        case DecodeError() | requests.exceptions.InvalidHeader():
             return MalformedAnswerError("the answer is not encoded as HTTP says")
-        case requests.ConnectionError() | requests.exceptions.ChunkedEncodingError():
+        case requests.ConnectionError() | HTTPError():
             return ArchiveUnavailableError("no connection, or it was lost; is the archive running?")
     return QueryRefusedError("it cannot be asked over HTTP at this url")

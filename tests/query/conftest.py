@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Answer:
     body: bytes | Any = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    then: Callable[[], object] | None = None  # before the connection goes on
 
 
 @dataclass
@@ -49,8 +51,13 @@ class WebArchive:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/dicom-web"
 
-    def web(self, limits: QueryLimits | None = None, **service: Any) -> DicomWeb:
-        return DicomWeb(Service(self.url, **service), RateLimiter(UNLIMITED), limits)
+    def web(
+        self,
+        limits: QueryLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        **service: Any,
+    ) -> DicomWeb:
+        return DicomWeb(Service(self.url, **service), RateLimiter(UNLIMITED), limits, clock)
 
 
 @contextmanager
@@ -68,11 +75,16 @@ def served(archive: WebArchive) -> Iterator[WebArchive]:
                 answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
             )
             self.send_response(answer.status)
-            for name, value in {"Content-Length": str(len(body)), **answer.headers}.items():
+            told = (
+                {} if "Transfer-Encoding" in answer.headers else {"Content-Length": f"{len(body)}"}
+            )
+            for name, value in {**told, **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             try:
                 self.wfile.write(body)
+                if answer.then is not None:
+                    answer.then()
             except OSError:
                 self.close_connection = True
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Iterator
 from datetime import date
+from io import BytesIO
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
 from pynetdicom.sop_class import Verification
 
+from mome_node.dicom.element_values import FOREIGN_ERRORS, Elements
 from mome_node.errors import AnswerTooLargeError, ArchiveUnavailableError, QueryRefusedError
+from mome_node.query.answers import SERIES_KEYS, STUDY_KEYS, series_record, study_record
 from mome_node.query.records import QueryLimits
 
 DAY = date(2026, 3, 2)
@@ -180,3 +188,32 @@ def test_an_archive_that_is_away_or_takes_no_question_is_told_apart(find_peer):
 
 def test_probe_tells_that_the_archive_answers(find_peer):
     assert "answered C-ECHO" in find_peer(answering()).query().probe()
+
+
+KEYS = st.sampled_from([tag_for_keyword(k) for k in (*STUDY_KEYS, *SERIES_KEYS)])
+VRS = st.sampled_from([b"LO", b"UI", b"PN", b"DA", b"IS", b"US", b"FD", b"CS", b"UN", b"SQ"])
+SETS = st.sampled_from([b"ISO_IR 192", b"\\ISO 2022 IR 87", b"GB18030", b"NONE SUCH", b"\xff\\\\"])
+
+
+def element(tag: int, vr: bytes, value: bytes) -> bytes:
+    head = struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, vr)
+    long = vr in (b"UN", b"SQ")
+    length = struct.pack("<HI", 0, len(value)) if long else struct.pack("<H", len(value))
+    return head + length + value
+
+
+@given(
+    SETS,
+    st.dictionaries(KEYS, st.tuples(VRS, st.binary(max_size=80)), max_size=8),
+    st.binary(max_size=20),
+)
+def test_no_identifier_however_odd_raises(charset, values, rest):
+    """Values of any bytes under any VR, and rubbish behind them."""
+    encoded = element(0x00080005, b"CS", charset)
+    encoded += b"".join(element(tag, *values[tag]) for tag in sorted(values))
+    try:
+        entry = Elements(read_dataset(BytesIO(encoded + rest), False, True))
+    except FOREIGN_ERRORS:  # the library leaves such an entry out
+        return
+    study_record(entry)
+    series_record(entry, "1.2.3")

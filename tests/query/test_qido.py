@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
 import zlib
 from datetime import date
 from typing import Any
@@ -198,6 +200,47 @@ def test_an_answer_that_grows_when_it_is_inflated_is_cut_off(serve):
     archive = serve(lambda *_: Answer(bomb, headers={"Content-Encoding": "gzip"}))
     with pytest.raises(AnswerTooLargeError):
         studies(archive, limits=QueryLimits(max_bytes=1_000_000))
+
+
+def test_an_archive_that_trickles_is_given_up(serve):
+    release, times = threading.Event(), itertools.count(step=100)
+    begun = Answer(b"[{", headers={"Content-Length": "1000"}, then=lambda: release.wait(30))
+    web = serve(lambda *_: begun).web(QueryLimits(total_s=50), lambda: float(next(times)))
+    try:
+        with pytest.raises(ArchiveUnavailableError, match="an answer takes more than 50 s"):
+            QidoQuery(web).probe()
+    finally:
+        release.set()
+
+
+def test_an_archive_that_says_nothing_is_given_up(serve):
+    release = threading.Event()
+    silent = Answer(b"", headers={"Content-Length": "10"}, then=lambda: release.wait(30))
+    try:
+        with pytest.raises(ArchiveUnavailableError, match="no answer in time"):
+            QidoQuery(serve(lambda *_: silent).web(timeout_s=0.2)).probe()
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Answer(b"no gzip", headers={"Content-Encoding": "gzip"}),
+        Answer(b"[", headers={"Content-Length": "10", "Connection": "close"}),
+    ],
+)
+def test_an_answer_that_is_not_as_its_header_says_is_told(serve, broken):
+    with pytest.raises(QueryError):
+        QidoQuery(serve(lambda *_: broken).web()).probe()
+
+
+def test_an_answer_in_chunks_is_read_whole(serve):
+    body = json.dumps([study(f"1.2.{n}") for n in range(3)]).encode()
+    pieces = [body[:50], body[50:51], body[51:]]
+    chunked = b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n"
+    answer = Answer(chunked, headers={"Transfer-Encoding": "chunked"})
+    assert len(studies(serve(lambda *_: answer))) == 3
 
 
 def test_endless_pages_are_cut_off(serve):

@@ -31,7 +31,7 @@ ifeq ($(TORCH),cpu)
 else
 	$(BIN)/pip install --quiet 'torch==$(TORCH_VERSION)'
 endif
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
 demo: install peers-demo

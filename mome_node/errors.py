@@ -33,6 +33,11 @@ NodeError
 ├── DeliveryError
 │   ├── TransientDeliveryError   worth another try
 │   └── PermanentDeliveryError   waits for a person
+├── QueryError               an archive cannot be asked (C-FIND, QIDO-RS), or not be understood
+│   ├── ArchiveUnavailableError  it is away, busy or silent: ask again later
+│   ├── QueryRefusedError    it refuses us, or what was asked, for good
+│   ├── AnswerTooLargeError  it answers with more than is taken
+│   └── MalformedAnswerError     its answer is not what DICOM says it should be
 ├── PhantomError
 └── PacsError                the demonstration's PACS cannot be started or asked
 
@@ -180,6 +185,26 @@ class TransientDeliveryError(DeliveryError):
 
 class PermanentDeliveryError(DeliveryError):
     """A delivery that no retry will mend."""
+
+
+class QueryError(NodeError):
+    """An archive cannot be asked, or its answer cannot be used."""
+
+
+class ArchiveUnavailableError(QueryError):
+    """The archive is away, busy or silent: worth another try."""
+
+
+class QueryRefusedError(QueryError):
+    """The archive refuses us, or what was asked, for good."""
+
+
+class AnswerTooLargeError(QueryError):
+    """The archive answers with more than is taken."""
+
+
+class MalformedAnswerError(QueryError):
+    """The archive's answer is not what DICOM says it should be."""
 
 
 class PhantomError(NodeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from mome_node.assembly.plan import Role
 from mome_node.assembly.role_rules import site_rule
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.catalog.catalog import Catalog
+from mome_node.delivery.association import Timeouts, association
 from mome_node.delivery.destination import Destination
 from mome_node.delivery.dimse import DimseSender
 from mome_node.delivery.outbox import Outbox
@@ -25,7 +27,13 @@ from mome_node.jobs.models import ModelChoice
 from mome_node.jobs.runner import Runner
 from mome_node.jobs.stages import SitePolicy, Stages
 from mome_node.jobs.worker import InferenceProcess
-from mome_node.settings import Settings
+from mome_node.query.cfind import CFindQuery
+from mome_node.query.dicomweb import DicomWeb, Service
+from mome_node.query.qido import QidoQuery
+from mome_node.query.rate import RateLimiter
+from mome_node.query.records import ArchiveQuery
+from mome_node.query.wado import WadoSource
+from mome_node.settings import PacsSettings, Settings
 from mome_node.storage.local import LocalStore
 
 UNINDEXED_FOR = timedelta(minutes=10)
@@ -131,6 +139,39 @@ def destinations(settings: Settings) -> tuple[Destination, ...]:
         Destination(d.name, d.ae, d.host, d.port, settings.node.ae_title)
         for d in settings.destination
     )
+
+
+def archive(pacs: PacsSettings, settings: Settings) -> tuple[ArchiveQuery, WadoSource | None]:
+    """The way to ask an archive, and where its instances come from if it speaks DICOMweb.
+
+    Raises SettingsError for a token that cannot be read.
+    """
+    limiter = RateLimiter(pacs.requests_per_s)
+    if pacs.url is not None and pacs.kind == "dicomweb":
+        service = Service(pacs.url, _token(pacs), pacs.timeout_s, pacs.ca_file)
+        web = DicomWeb(service, limiter)
+        return QidoQuery(web), WadoSource(web)
+    if pacs.ae is None or pacs.host is None or pacs.port is None:
+        raise SettingsError(f"pacs {pacs.name!r}: it has no address")
+    peer = Destination(pacs.name, pacs.ae, pacs.host, pacs.port, settings.node.ae_title)
+    timeouts = Timeouts(answer_s=pacs.timeout_s)
+    return CFindQuery(lambda contexts: association(peer, contexts, timeouts), limiter), None
+
+
+def _token(pacs: PacsSettings) -> str:
+    if pacs.token_file is None:
+        return ""
+    place = f"pacs {pacs.name!r}: token_file"
+    try:
+        token = pacs.token_file.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise SettingsError(f"{place}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        token = ""
+    if not re.fullmatch(r"[!-~]{1,16384}", token):
+        # Without the cause, and never with what was found: it is a secret.
+        raise SettingsError(f"{place}: it holds no bearer token, ASCII without blanks")
+    return token
 
 
 def assembly_rules(settings: Settings) -> AssemblyRules:

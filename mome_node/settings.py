@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -21,6 +22,7 @@ from mome_node.errors import SettingsError
 from mome_node.settings_faults import check_environment, faults, unknown_key
 from mome_node.settings_values import (
     AETitle,
+    FilePath,
     FolderPath,
     Host,
     Label,
@@ -28,11 +30,13 @@ from mome_node.settings_values import (
     Pattern,
     SqliteUrl,
     Text,
+    WebUrl,
 )
 
 ENV_PREFIX = "MOME_"
 ENV_DELIMITER = "__"
 MAX_FILE_BYTES = 1 << 20
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Condition = Literal["histology-proven invasive cancer", "exam before treatment"]
 Port = Annotated[int, Number, Field(ge=1, le=65535)]
@@ -196,6 +200,34 @@ class DestinationSettings(Section):
     port: Port = Field(description="Its port.")
 
 
+class PacsSettings(Section):
+    """An archive that may be asked what it holds. A destination may have the same name."""
+
+    name: Annotated[Text, Field(max_length=64)] = Field(description="What we call it.")
+    kind: Literal["dimse", "dicomweb"] = Field(
+        "dimse",
+        description="How we ask: by C-FIND at `ae`, `host` and `port`, or by QIDO-RS at `url`.",
+    )
+    ae: AETitle | None = Field(None, description="Its AE title.")
+    host: Host | None = Field(None, description="Its address.")
+    port: Port | None = Field(None, description="Its port.")
+    url: WebUrl | None = Field(
+        None, description="Its DICOMweb service: the address that `/studies` is added to."
+    )
+    token_file: FilePath | None = Field(
+        None, description="A file that holds the bearer token for `url`, and nothing else."
+    )
+    ca_file: FilePath | None = Field(
+        None, description="The certificates (PEM) that `url` is trusted by, not the public ones."
+    )
+    requests_per_s: Annotated[float, Number, Field(gt=0, le=1000)] = Field(
+        5.0, description="Questions a second at most."
+    )
+    timeout_s: Annotated[float, Number, Field(gt=0, le=3600)] = Field(
+        30.0, description="An archive that says nothing for so long is given up."
+    )
+
+
 class Settings(BaseSettings):
     """The whole tree."""
 
@@ -215,6 +247,7 @@ class Settings(BaseSettings):
     inference: InferenceSettings = InferenceSettings()
     model: tuple[ModelSettings, ...] = (ModelSettings(package="demo"),)
     destination: tuple[DestinationSettings, ...] = ()
+    pacs: tuple[PacsSettings, ...] = ()
 
     @classmethod
     def settings_customise_sources(
@@ -287,7 +320,15 @@ def _absolute(settings: Settings, base: Path) -> Settings:
         else m.model_copy(update={"package": str((base / m.package).resolve())})
         for m in settings.model
     )
-    return settings.model_copy(update={"node": node, "database": database, "model": models})
+    update = {"node": node, "database": database, "model": models}
+    return settings.model_copy(
+        update=update | {"pacs": tuple(_with_absolute_files(p, base) for p in settings.pacs)}
+    )
+
+
+def _with_absolute_files(pacs: PacsSettings, base: Path) -> PacsSettings:
+    files = {"token_file": pacs.token_file, "ca_file": pacs.ca_file}
+    return pacs.model_copy(update={k: (base / f).resolve() for k, f in files.items() if f})
 
 
 def _sqlite_url(path: Path) -> str:
@@ -299,6 +340,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     names = [d.name for d in settings.destination]
     if len(set(names)) < len(names):
         yield f"destination.name: found {names}; allowed: each name once"
+    archives = [p.name for p in settings.pacs]
+    if len(set(archives)) < len(archives):
+        yield f"pacs.name: found {archives}; allowed: each name once"
+    for number, pacs in enumerate(settings.pacs):
+        yield from _pacs_contradictions(f"pacs.{number}", pacs)
     packages = [m.package for m in settings.model]
     if len(set(packages)) < len(packages):
         yield f"model.package: found {packages}; allowed: each package once"
@@ -310,4 +356,17 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield (
             f"assembly.deadline_s: found {rules.deadline_s:g}; allowed: at least "
             f"assembly.quiet_s, which is {rules.quiet_s:g}"
+        )
+
+
+def _pacs_contradictions(place: str, pacs: PacsSettings) -> Iterator[str]:
+    needed = ("url",) if pacs.kind == "dicomweb" else ("ae", "host", "port")
+    for key in needed:
+        if getattr(pacs, key) is None:
+            yield f'{place}.{key}: missing; kind = "{pacs.kind}" needs it'
+    url = urlsplit(pacs.url or "")
+    if pacs.token_file and url.scheme == "http" and url.hostname not in LOOPBACK:
+        yield (
+            f"{place}.url: found http with a token_file; allowed: https, as the token would "
+            "cross the network in the clear"
         )

@@ -25,11 +25,17 @@ EXAMPLES: dict[str, Any] = {
     "when": {"study_description": "staging|neoadj"},
     "destination": [{"name": "pacs", "ae": "PACS", "host": "10.0.0.5", "port": 104}],
     "series_role": [{"role": "dce", "pattern": "^my dynamic"}],
+    "pacs": [{"name": "pacs", "ae": "PACS", "host": "10.0.0.5", "port": 104}],
 }
 """What a list or table that is empty by default may hold, shown as a comment."""
 
-NOT_SET = {"url": "sqlite:///mome-data/catalog.db"}
-"""What a key that has no value by default stands for."""
+NOT_SET = {
+    "DatabaseSettings.url": "sqlite:///mome-data/catalog.db",
+    "PacsSettings.url": "https://pacs.example.org/dicom-web",
+    "PacsSettings.token_file": "pacs.token",
+    "PacsSettings.ca_file": "hospital-ca.pem",
+}
+"""What a key that has no value by default stands for, or may be set to, by its section."""
 
 
 def default_settings_file() -> str:
@@ -64,7 +70,7 @@ def _keys(section: type[BaseModel], values: dict[str, Any]) -> Iterator[str]:
         if isinstance(value, BaseModel):
             value = value.model_dump(mode="json", exclude_none=True)
         if value is None:
-            yield f"# {key} = {_toml(NOT_SET[key])}"
+            yield f"# {key} = {_toml(NOT_SET[f'{section.__name__}.{key}'])}"
             continue
         if value in ([], {}) and key in EXAMPLES:
             yield f"# for example: {key} = {_toml(EXAMPLES[key])}"

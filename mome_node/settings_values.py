@@ -6,6 +6,7 @@ import re
 import warnings
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from sqlalchemy import make_url
@@ -37,6 +38,27 @@ def _host(value: str) -> str:
         raise ValueError("a host name or an IP address") from error
     if not re.fullmatch(r"[\w.:%-]{1,253}", value):
         raise ValueError("a host name or an IP address")
+    return value
+
+
+def _web_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        complete = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        complete = False
+    if not complete or not value.isprintable() or " " in value:
+        raise ValueError("a URL: http://... or https://...")
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError("a URL: http://... or https://...")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError("a URL without user, password, ? and #; a secret goes into token_file")
+    return value
+
+
+def _file_path(value: object) -> object:
+    if isinstance(value, str) and not (value.strip() and value.isprintable()):
+        raise ValueError("a file's path")
     return value
 
 
@@ -150,6 +172,12 @@ Host = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_pattern)]
 """A regular expression that no text can make Python search for long."""
 
+WebUrl = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=2048), AfterValidator(_web_url)
+]
+"""Where a web service is, without credentials."""
+
+FilePath = Annotated[Path, BeforeValidator(_file_path)]
 FolderPath = Annotated[Path, BeforeValidator(_folder_path)]
 SqliteUrl = Annotated[str, AfterValidator(_sqlite_file)]
 """An SQLAlchemy URL of a file of SQLite."""

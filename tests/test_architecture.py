@@ -45,14 +45,19 @@ ALLOWED: dict[str, frozenset[str]] = {
     "mome": frozenset({"dicom", "volumes"}),
     "results": frozenset({"dicom", "volumes", "mome"}),
     "delivery": frozenset({"dicom", "storage", "catalog"}),
+    "query": frozenset({"dicom"}),
+    "survey": frozenset({"dicom", "assembly", "query"}),
     "jobs": STAGES | {"logs"},
     # Around them.
     "phantom": frozenset({"dicom", "volumes"}),
-    "node": STAGES | {"jobs", "settings"},
-    "demonstration": STAGES | {"jobs", "phantom", "settings", "logs", "node"},
+    "node": STAGES | {"jobs", "query", "settings"},
+    "demonstration": STAGES | {"jobs", "query", "phantom", "settings", "logs", "node"},
     "bench": frozenset({"dicom", "volumes", "mome"}),
     "cli": STAGES
-    | {"jobs", "phantom", "demonstration", "bench", "settings", "settings_file", "logs", "node"},
+    | {
+        *("jobs", "query", "survey", "phantom", "demonstration", "bench"),
+        *("settings", "settings_file", "logs", "node"),
+    },
 }
 
 TYPES_ONLY = {

@@ -531,3 +531,46 @@ keys = st.sampled_from([k for _, s in sections() for k in s.model_fields]) | st.
 def test_any_values_at_all_give_settings_or_a_settings_error(data: dict[str, object]) -> None:
     with suppress(SettingsError):
         assert parse_settings(data, base=Path("/srv")).node.data_dir.is_absolute()
+
+
+# Archives
+
+PACS = '[[pacs]]\nname = "pacs"\nae = "PACS"\nhost = "10.0.0.5"\nport = 104\n'
+WEB = '[[pacs]]\nname = "web"\nkind = "dicomweb"\nurl = "https://pacs.example.org/dicom-web"\n'
+
+
+def test_an_archive_may_have_the_name_of_a_destination(load: Load) -> None:
+    settings = load(DESTINATION + PACS + WEB)
+    assert [p.name for p in settings.pacs] == ["pacs", "web"]
+    assert settings.pacs[0].requests_per_s == 5
+
+
+def test_files_of_an_archive_are_taken_from_the_settings_folder(load: Load, tmp_path: Path) -> None:
+    (pacs,) = load(WEB + 'token_file = "secret/token"\nca_file = "/etc/ca.pem"').pacs
+    assert (pacs.token_file, pacs.ca_file) == (tmp_path / "secret/token", Path("/etc/ca.pem"))
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (PACS + PACS, "pacs.name: found ['pacs', 'pacs']; allowed: each name once"),
+        ('[[pacs]]\nname = "a"', 'pacs.0.ae: missing; kind = "dimse" needs it'),
+        ('[[pacs]]\nname = "a"\nkind = "dicomweb"', 'pacs.0.url: missing; kind = "dicomweb"'),
+        (WEB.replace("https", "ftp"), "pacs.0.url: found 'ftp://pacs.example.org"),
+        (WEB.replace("https://", "https://me:mine@"), "a secret goes into token_file"),
+        (WEB.replace("/dicom-web", "/dicom-web?key=x"), "without user, password, ? and #"),
+        (WEB.replace("https", "http") + 'token_file = "t"', "cross the network in the clear"),
+        (PACS + "requests_per_s = 0", "pacs.0.requests_per_s: found 0"),
+        (PACS + 'kind = "hl7"', "pacs.0.kind: found 'hl7'; allowed: 'dimse' or 'dicomweb'"),
+    ],
+)  # fmt: skip
+def test_an_archive_that_cannot_be_asked_is_refused(load: Load, content: str, fault: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(content)
+    assert fault in str(caught.value)
+    assert "me:mine" not in str(caught.value)
+
+
+def test_a_token_may_go_to_this_machine_in_the_clear(load: Load) -> None:
+    local = WEB.replace("https://pacs.example.org", "http://127.0.0.1:8042")
+    assert load(local + 'token_file = "token"').pacs[0].token_file is not None

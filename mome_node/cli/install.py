@@ -14,7 +14,7 @@ from mome_node.cli.arguments import add_command, add_config
 from mome_node.cli.output import say
 from mome_node.delivery.ping import ping
 from mome_node.errors import NodeError, SettingsError
-from mome_node.node import destinations, inference_process
+from mome_node.node import archive, destinations, inference_process
 from mome_node.settings import Settings, load_settings
 from mome_node.settings_file import default_settings_file
 
@@ -68,6 +68,7 @@ def check(options: argparse.Namespace) -> int:
         ("database", _database),
         ("models", _models),
         ("peers", _peers),
+        ("archives", _archives),
     ):
         for good, words in _tested(test, settings):
             works &= good is not False
@@ -146,3 +147,15 @@ def _peers(settings: Settings) -> Iterator[Verdict]:
         yield echo.reached, f"{destination.name}: {echo.words}"
     if not settings.destination:
         yield None, "no destination is configured: results stay in the node"
+
+
+def _archives(settings: Settings) -> Iterator[Verdict]:
+    for pacs in settings.pacs:
+        where = pacs.url or f"{pacs.ae} at {pacs.host}:{pacs.port}"
+        try:
+            query, _ = archive(pacs, settings)
+            yield True, f"{pacs.name} ({where}): {query.probe()}"
+        except NodeError as error:
+            yield False, f"{pacs.name}: {error}"
+        if pacs.token_file and pacs.token_file.is_file() and pacs.token_file.stat().st_mode & 0o077:
+            yield None, f"{pacs.name}: others than its owner may read {pacs.token_file}"

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mome_node.assembly.evidence import plain
-from mome_node.assembly.role_rules import BREAST_WORDS, OTHER_BODY_WORDS
+from mome_node.assembly.role_words import BREAST, OTHER_BODY, plain
 from mome_node.assembly.series_table import SeriesAttributes
 
 
@@ -36,12 +35,12 @@ MORE_BREAST_WORDS = re.compile(
     r"""
       \bbmri\b | \bmammo
     | \bvibrant | \b(dyn\ ?)?views\b | \bbliss\b | \brodeo\b  # sequences made for the breast
-    | \bbryst | \brint[ao] | \brinna | \bprs[uyaů]\b | \bprsn[ií]  # Nordic; Czech
-    | \bdojk | \bemlő | \bs[aâ]n(i|ul|ilor)\b | \bmeme\b   # Croatian; Hungarian; Romanian; Turkish
-    | \bkrūt | \bkrūties | \brind(a|ade)\b | \bpiers       # Baltic; Polish
+    | \bbryst | \brint[ao] | \brinna | \bprs[uya]\b | \bprsni  # Nordic; Czech
+    | \bdojk | \bemlo | \bs[aâ]n(i|ul|ilor)\b | \bmeme\b   # Croatian; Hungarian; Romanian; Turkish
+    | \bkrut | \bkruties | \brind(a|ade)\b | \bpiers       # Baltic; Polish
     | μαστ | груд(ь|и|ей|ных\ желез) | гърд                 # Greek; Russian; Bulgarian
     # Arabic; Hebrew; Thai; Malay; Vietnamese
-    | ثدي | שדיים | שד\b | เต้านม | \bpayudara | \btuyến\ vú
+    | ثدي | שדיים | שד\b | เต้านม | \bpayudara | \btuyen\ vu
     """,
     re.VERBOSE,
 )
@@ -58,7 +57,7 @@ MORE_OTHER_WORDS = re.compile(
     | \bellbow | \belbow | \bellenbogen
     | \bfoie\b | \bh[ií]gado | \bf[ií]gado | \bfegato | печен | 肝
     | \bprostat | простат | 前立腺 | 前列腺
-    | \butérus | \bbassin | \bpelv | малого\ таза | 骨盆 | 骨盤
+    | \buterus | \bbassin | \bpelv | малого\ таза | 骨盆 | 骨盤
     | \bherz | \bc[oœ]ur\b | \bcoraz | \bcora[çc] | \bcuore\b | 心臓 | 心脏
     | \babdom | \bbauch | \bniere | \brein\b | \bri[ñn][oó]n | \bthorax\b | \blung
     | \bthigh | \boberschenkel | \bpituit | \bhypoph | \borbit | \bsella\b | \bentero | \bfistul
@@ -81,15 +80,15 @@ def region_of(
     """
     described = {plain(t) for s in series for t in (s.study_description, s.series_description)}
     said = described | {plain(text) for text in images_say}
-    if any(BREAST_WORDS.search(t) or MORE_BREAST_WORDS.search(t) for t in said):
+    if any(BREAST.search(t) or MORE_BREAST_WORDS.search(t) for t in said):
         return RegionTold(Region.BREAST, "a description says breast")
-    found = [OTHER_BODY_WORDS.search(t) for t in said]
+    found = [OTHER_BODY.search(t) for t in said]
     found += [MORE_OTHER_WORDS.search(t) for t in described]
     others = {match.group().strip() for match in found if match}
     if others:
         words = ", ".join(f"“{w}”" for w in sorted(others)[:3])
         return RegionTold(Region.OTHER, f"no description says breast, but {words}")
-    says_breast = any(BREAST_WORDS.search(plain(s.body_part)) for s in series)
+    says_breast = any(BREAST.search(plain(s.body_part)) for s in series)
     if says_breast and has_dynamic:
         return RegionTold(Region.BREAST, "Body Part Examined says breast, beside a dynamic")
     if says_breast:

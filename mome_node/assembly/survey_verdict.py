@@ -13,9 +13,8 @@ from datetime import date
 from enum import StrEnum
 
 from mome_node.assembly.body_region import Region, region_of
-from mome_node.assembly.evidence import plain
 from mome_node.assembly.plan import Role
-from mome_node.assembly.role_rules import BIOPSY_WORDS
+from mome_node.assembly.role_words import BIOPSY, plain
 from mome_node.assembly.rules import EVALUATED_ROLES, AssemblyRules
 from mome_node.assembly.series_table import AttributedRole, Confidence, SeriesAttributes
 
@@ -104,7 +103,7 @@ Told = tuple[SeriesAttributes, AttributedRole]
 
 def _biopsy_word(series: Sequence[SeriesAttributes]) -> str | None:
     said = {plain(text) for s in series for text in (s.study_description, s.series_description)}
-    words = sorted(m.group().strip() for t in said if (m := BIOPSY_WORDS.search(t)))
+    words = sorted(m.group().strip() for t in said if (m := BIOPSY.search(t)))
     return words[0] if words else None
 
 

@@ -78,6 +78,11 @@ PRIVATE_VECTORS = (
         PrivateElement("ge", "GEMS_ACQU_01", 0x0019, 0xBC, "DS"),
         PrivateElement("ge", "GEMS_ACQU_01", 0x0019, 0xBD, "DS"),
     ),
+    (
+        PrivateElement("philips", "Philips MR Imaging DD 001", 0x2005, 0xB0, "FL"),
+        PrivateElement("philips", "Philips MR Imaging DD 001", 0x2005, 0xB1, "FL"),
+        PrivateElement("philips", "Philips MR Imaging DD 001", 0x2005, 0xB2, "FL"),
+    ),
 )
 
 COMMENTING_MAKERS = ("canon", "toshiba")
@@ -107,18 +112,17 @@ def read_diffusion(sources: tuple[Elements, ...], manufacturer: str) -> Diffusio
     come last. What does not parse, or is no b-value, is absent.
     """
     diffusion = _nominal(_told(sources, manufacturer), sources, manufacturer)
-    named = NamedDiffusion()
     if diffusion.b_value is None:
-        diffusion, named = _named(sources, manufacturer)
+        diffusion = _named(sources, manufacturer)
     directionality = next((v for s in sources if (v := s.text("DiffusionDirectionality"))), None)
     if (diffusion.b_value or 0.0) <= NO_DIFFUSION_B:
         # Some software repeats the direction of another image on b 0.
         return replace(diffusion, directionality=directionality)
-    vector = _vector(sources, manufacturer) or named.direction
+    vector = _vector(sources, manufacturer)
     directed = vector is not None and any(vector)
     return replace(
         diffusion,
-        directionality=directionality or _directionality(sources, manufacturer, named, vector),
+        directionality=directionality or _directionality(sources, manufacturer, vector),
         direction=vector if directed else None,
     )
 
@@ -169,7 +173,7 @@ def _nominal(told: Diffusion, sources: tuple[Elements, ...], manufacturer: str) 
     return told
 
 
-def _named(sources: tuple[Elements, ...], manufacturer: str) -> tuple[Diffusion, NamedDiffusion]:
+def _named(sources: tuple[Elements, ...], manufacturer: str) -> Diffusion:
     """The b-value out of what is no element for it: CSA header, comments, sequence name."""
     if manufacturer.lower().startswith("siemens"):
         for source in sources:
@@ -177,24 +181,27 @@ def _named(sources: tuple[Elements, ...], manufacturer: str) -> tuple[Diffusion,
                 continue  # every image has the header, and parsing it takes time
             values = csa_numbers(read_csa(source, manufacturer), "B_value")
             if values and is_b_value(values[0]):
-                return Diffusion(values[0], "CSA header"), NamedDiffusion()
-    if manufacturer.lower().startswith(COMMENTING_MAKERS):
-        for source in sources:
-            named = named_in_comment(source.text("ImageComments"))
-            if is_b_value(named.b_value):
-                return Diffusion(named.b_value, "image comments"), named
+                return Diffusion(values[0], "CSA header")
     for source in sources:
-        named = named_in_sequence(source.text("SequenceName"))
-        if is_b_value(named.b_value):
-            return Diffusion(named.b_value, "sequence name"), named
-    return Diffusion(), NamedDiffusion()
+        b_value = _commented(source, manufacturer).b_value
+        if is_b_value(b_value):
+            return Diffusion(b_value, "image comments")
+    for source in sources:
+        b_value = named_in_sequence(source.text("SequenceName")).b_value
+        if is_b_value(b_value):
+            return Diffusion(b_value, "sequence name")
+    return Diffusion()
+
+
+def _commented(source: Elements, manufacturer: str) -> NamedDiffusion:
+    """What Image Comments (0020,4000) tell, of makers that write diffusion into them."""
+    if not manufacturer.lower().startswith(COMMENTING_MAKERS):
+        return NamedDiffusion()
+    return named_in_comment(source.text("ImageComments"))
 
 
 def _directionality(
-    sources: tuple[Elements, ...],
-    manufacturer: str,
-    named: NamedDiffusion,
-    vector: Vector | None,
+    sources: tuple[Elements, ...], manufacturer: str, vector: Vector | None
 ) -> str | None:
     """Trace or single direction of an image with b > 0, in the words of (0018,9075)."""
     for source in sources:
@@ -207,9 +214,10 @@ def _directionality(
             return "ISOTROPIC"
         if kind in _GE_DIRECTIONS:
             return "DIRECTIONAL"
-    if named.trace:
+    named = [named_in_sequence(source.text("SequenceName")) for source in sources]
+    if any(n.trace for n in named):
         return "ISOTROPIC"
-    if named.directed or (vector is not None and any(vector)):
+    if any(n.directed for n in named) or (vector is not None and any(vector)):
         return "DIRECTIONAL"
     if any(_standard_vector(source) == (0.0, 0.0, 0.0) for source in sources):
         return "ISOTROPIC"  # Philips: a gradient without direction is their trace
@@ -227,7 +235,8 @@ def _vector(sources: tuple[Elements, ...], manufacturer: str) -> Vector | None:
             known = [v for v in values if v is not None]
             if len(known) == len(values) == 3:
                 return known[0], known[1], known[2]
-    return None
+    comments = (_commented(source, manufacturer).direction for source in sources)
+    return next((vector for vector in comments if vector is not None), None)
 
 
 def _standard_vector(source: Elements) -> Vector | None:

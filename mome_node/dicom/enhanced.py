@@ -116,7 +116,7 @@ def _facts_of_frame(
             first_number(trigger, "NominalCardiacTriggerDelayTime"),
             first_number(trigger, "TriggerTime"),
         ),
-        acquired_s=_acquired(content, told("TemporalPositionSequence"), groups.top, first_day),
+        acquired_s=_acquired(content, groups.top, first_day),
         content_s=seconds_since(
             first_day, groups.top.text("ContentDate"), groups.top.text("ContentTime")
         ),
@@ -156,24 +156,14 @@ def _temporal_position(
     return None
 
 
-def _acquired(
-    content: tuple[Elements, ...],
-    position: tuple[Elements, ...],
-    top: Elements,
-    first_day: date | None,
-) -> float | None:
-    """Seconds of the frame's own date and time, else of the instance's and the frame's offset."""
+def _acquired(content: tuple[Elements, ...], top: Elements, first_day: date | None) -> float | None:
+    """Seconds of the frame's own date and time, else of the instance's."""
     frame = date_time_since(first_day, first_text(content, "FrameAcquisitionDateTime"))
     classic = (
         seconds_since(first_day, source.text("AcquisitionDate"), source.text("AcquisitionTime"))
         for source in content
     )
-    own = _first_of(frame, *classic)
-    if own is not None:
-        return own
-    started = date_time_since(first_day, top.text("AcquisitionDateTime"))
-    offset = first_number(position, "TemporalPositionTimeOffset")
-    return started if started is None or offset is None else started + offset
+    return _first_of(frame, *classic, date_time_since(first_day, top.text("AcquisitionDateTime")))
 
 
 def scanning_sequence(groups: Groups) -> tuple[str, ...]:

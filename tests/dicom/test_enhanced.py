@@ -201,17 +201,6 @@ def test_too_few_dimension_index_values_tell_nothing(
     assert {f.temporal_position for f in read_facts(save(enhanced)).frames} == {None}
 
 
-def test_time_offset_of_a_frame_counts_from_the_start_of_the_object(
-    enhanced: Dataset, item: Item, save: Save
-) -> None:
-    enhanced.AcquisitionDateTime = "20260110120000"
-    for number, frame in enumerate(enhanced.PerFrameFunctionalGroupsSequence):
-        frame.TemporalPositionSequence = [item(TemporalPositionTimeOffset=60.0 * number)]
-    noon = 12 * 3600
-    times = [f.acquired_s for f in read_facts(save(enhanced)).frames]
-    assert times == [noon, noon + 60, noon + 120]
-
-
 @pytest.mark.parametrize(("component", "told"), [("PHASE", True), ("MAGNITUDE", False)])
 def test_part_of_the_complex_signal_is_told_in_image_type(
     component: str, told: bool, enhanced: Dataset, item: Item, save: Save

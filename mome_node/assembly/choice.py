@@ -1,4 +1,4 @@
-"""Which of several candidates the model reads: one dynamic, one high-b image, one T2."""
+"""Which of several candidates the model reads: one dynamic, one T2."""
 
 from __future__ import annotations
 
@@ -120,36 +120,6 @@ def _unequal(dynamic: Dynamic) -> Iterable[str]:
 def _step(stack: PlaneStack) -> float:
     depth = abs(stack.offsets[-1] - stack.offsets[0])
     return depth / (len(stack.offsets) - 1) if len(stack.offsets) > 1 else 1.0
-
-
-def choose_dwi(found: StudySeries, rules: AssemblyRules) -> tuple[PlaneStack | None, str]:
-    """The high-b image and why: sound, a trace before single directions, the best b, latest."""
-    low, high = rules.dwi_b_range
-    preferred = float("inf") if rules.preferred_b is None else rules.preferred_b
-    stacks = _stacks(found, Role.DWI)
-    if not stacks:
-        return None, "no diffusion images"
-    known = [s for s in stacks if s.b_value is not None]
-    fitting = [s for s in known if low <= (s.b_value or 0.0) <= high]
-    if not fitting:
-        there = ", ".join(f"{b:g}" for b in sorted({s.b_value or 0.0 for s in known})) or "unknown"
-        return None, f"no diffusion image with b from {low:g} to {high:g}; b-values found: {there}"
-    sound = [s for s in fitting if not s.problems]
-    if not sound:
-        return None, f"diffusion images are faulty: {fitting[0].problems[0]}"
-    chosen = min(
-        sound,
-        key=lambda s: (
-            {True: 0, None: 1, False: 2}[s.isotropic],
-            abs((s.b_value or 0.0) - min(preferred, high)),
-            s.plane_name != "axial",
-            -(s.acquired_s or 0.0),
-            -_volume_mm3(s),
-            s.planes[0].sort_key,
-        ),
-    )
-    kind = {True: "trace", None: "image", False: "single direction"}[chosen.isotropic]
-    return chosen, f"high-b {kind} with b {chosen.b_value:g}"
 
 
 def choose_t2(found: StudySeries) -> tuple[PlaneStack | None, str]:

@@ -32,7 +32,7 @@ class Plane:
     @property
     def ref(self) -> FrameRef:
         """The plane's name."""
-        return FrameRef(self.instance.sop_instance_uid, self.frame.frame_number)
+        return FrameRef(self.instance.sop_instance_uid, self.frame.frame_number, self.frame.tile)
 
     @property
     def image_type(self) -> tuple[str, ...]:
@@ -48,9 +48,9 @@ class Plane:
         return finite and instance.rows > 0 and instance.columns > 0
 
     @property
-    def sort_key(self) -> tuple[str, int]:
+    def sort_key(self) -> tuple[str, int, int]:
         """An order that does not depend on arrival."""
-        return self.instance.sop_instance_uid, self.frame.frame_number
+        return self.instance.sop_instance_uid, self.frame.frame_number, self.frame.tile or 0
 
 
 def planes_of(instances: Iterable[InstanceFacts]) -> tuple[Plane, ...]:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from mome_node.assembly.adc_units import adc_words
 from mome_node.assembly.phases import Dynamic, dynamics_of
 from mome_node.assembly.plan import Role, SeriesRole, Stack
 from mome_node.assembly.roles import ClassifiedSeries, classify_series
@@ -124,6 +125,10 @@ def _series_role(
         reason += _phase_words(mine)
     else:
         listed = [plan_stack(s) for s in stacks]
+    if role is Role.ADC:
+        words, unclear = adc_words([p for part in series.kept for p in part.planes])
+        reason += words
+        problems = (*problems, *unclear)
     if len(numbers) > 1:
         problems = (*problems, "several series numbers under one Series Instance UID")
     return SeriesRole(

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mome_node.assembly.evidence import NO_DIFFUSION_B
+from mome_node.assembly.diffusion import (
+    by_b_value,
+    by_direction,
+    is_computed,
+    is_of_several,
+    with_series_b_values,
+)
 from mome_node.assembly.plan import Role
 from mome_node.assembly.planes import (
     Plane,
     cluster_numbers,
-    image_type_values,
     normal_of,
     offsets_of,
     orientation_numbers,
+    planes_of,
 )
 from mome_node.assembly.repeats import part_in_time
 from mome_node.assembly.roles import ClassifiedSeries
+from mome_node.dicom.header import InstanceFacts
 from mome_node.dicom.stacking import MIN_SLICES, check_planes
+from mome_node.dicom.tiles import instance_of_tiles
 from mome_node.errors import VolumeError
 
 SAME_SPACING_MM = 0.005
 """Pixel spacings nearer than this are one: vendors write between four and sixteen digits."""
 
-SAME_B_SHARE = 0.025
-"""b-values nearer than this share are one nominal value with the imaging gradients counted in."""
-
 NO_VOLUME_ROLES = frozenset({Role.LOCALIZER, Role.DERIVED, Role.SUBTRACTION})
 """Roles whose series nobody expects to be volumes; their geometry is no problem."""
 
-TRACE_TYPES = frozenset({"TRACEW", "TRACE"})
+TILED = (
+    "tiled: several slices lie side by side in one image; have the scanner send single slices "
+    "(Siemens: Mosaic off in the protocol; United Imaging: no VFRAME export)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,8 @@ class PlaneStack:
     """The planes of one volume in slice order, with what places it among other volumes.
 
     ``offsets`` are the distances in mm of the slices along ``normal``. ``isotropic`` is True for a
-    trace, False for one diffusion direction, None where nothing says. ``problems`` in words.
+    trace, False for one diffusion direction, None where nothing says. ``made_of`` says in words of
+    what a diffusion image was computed, empty for an acquired one. ``problems`` in words.
     """
 
     planes: tuple[Plane, ...]
@@ -48,6 +57,7 @@ class PlaneStack:
     normal: tuple[float, float, float]
     b_value: float | None = None
     isotropic: bool | None = None
+    made_of: str = ""
     repeat: int = 0  # its place among the repeats of its positions where only that is known
     ordered_by_instance: bool = False
     problems: tuple[str, ...] = ()
@@ -84,6 +94,12 @@ class PlaneStack:
         return float(size[0]), float(size[1]), float(size[2])
 
     @property
+    def volume_mm3(self) -> float:
+        """Size of the box that the volume fills."""
+        x, y, z = self.extent_mm
+        return x * y * z
+
+    @property
     def plane_name(self) -> str:
         """Axial, sagittal or coronal: the patient axis nearest to the normal."""
         return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(self.normal)))]
@@ -92,9 +108,17 @@ class PlaneStack:
 def stacks_of(series: ClassifiedSeries) -> tuple[tuple[PlaneStack, ...], tuple[str, ...]]:
     """The volumes of a series' own parts, and what is wrong with the series as a whole."""
     stacks: list[PlaneStack] = []
+    is_diffusion = series.role is Role.DWI
+    told = any(f.b_value is not None for i in series.instances for f in i.frames)
     for part in series.kept:
-        for group in _same_geometry([p for p in part.planes if p.placed and not p.frame.tiled]):
-            stacks += _volumes(group, is_diffusion=series.role is Role.DWI)
+        planes = part.planes
+        if is_diffusion:
+            # Only diffusion: what else is read may become the grid of a segmentation, which has to
+            # name each of its source images (see dicom/tiles.py).
+            planes = with_series_b_values(_taken_apart(planes), told)
+        for group in _same_geometry([p for p in planes if p.placed and not p.frame.tiled]):
+            for stack in _by_stack_id(group):
+                stacks += _volumes(stack, is_diffusion=is_diffusion)
     ordered = tuple(sorted(stacks, key=lambda s: s.planes[0].sort_key))
     return ordered, tuple(dict.fromkeys(_series_problems(series, ordered)))
 
@@ -103,11 +127,13 @@ def _series_problems(series: ClassifiedSeries, stacks: Sequence[PlaneStack]) -> 
     if series.role in NO_VOLUME_ROLES:
         return
     planes = [p for part in series.kept for p in part.planes]
+    if series.role is Role.DWI:
+        planes = [p for p in planes if p.frame.tiling is None]  # those were taken apart
     unplaced = sum(not p.placed for p in planes)
     if unplaced:
         yield f"{unplaced} images have no position, orientation or pixel spacing"
     if any(p.frame.tiled for p in planes):
-        yield "tiled: several slices lie side by side in one image"
+        yield TILED
     orientations = len(set(orientation_numbers([p for p in planes if p.placed])))
     if orientations > 1:
         yield f"images are not parallel: {orientations} orientations in one series"
@@ -129,51 +155,47 @@ def _same_geometry(planes: Sequence[Plane]) -> list[list[Plane]]:
     return [groups[key] for key in sorted(groups, key=str)]
 
 
+def _by_stack_id(planes: list[Plane]) -> list[list[Plane]]:
+    """Planes by Stack ID (PS3.3 C.7.6.16.2.2.4): two breasts in one object are two volumes.
+
+    Where an identifier has fewer planes than a volume needs, it does not tell volumes apart.
+    """
+    groups: dict[str, list[Plane]] = defaultdict(list)
+    for plane in planes:
+        groups[plane.frame.stack_id].append(plane)
+    if "" in groups or min(map(len, groups.values()), default=0) < MIN_SLICES:
+        return [planes]
+    return [groups[key] for key in sorted(groups)]
+
+
+def _taken_apart(planes: Sequence[Plane]) -> tuple[Plane, ...]:
+    """The slices of tiled images as planes of their own, where their places are known."""
+    tiled = {p.instance.sop_instance_uid: p.instance for p in planes if p.frame.tiling is not None}
+    rest = [p for p in planes if p.frame.tiling is None]
+    of_tiles: list[InstanceFacts] = [instance_of_tiles(i) for i in tiled.values()]
+    return (*rest, *(p for p in planes_of(of_tiles) if p.frame.tile is not None))
+
+
 def _volumes(planes: list[Plane], *, is_diffusion: bool) -> list[PlaneStack]:
     if not is_diffusion:
         return [_stack(*v) for v in part_in_time(planes)]
-    stacks = []
-    for b_value, of_b in _by_b_value(planes):
-        for isotropic, of_direction in _by_direction(of_b):
-            for volume in part_in_time(of_direction):
-                stack = _stack(*volume)
-                stacks.append(replace(stack, b_value=b_value, isotropic=isotropic))
-    return stacks
+    return [
+        replace(
+            _stack(*volume),
+            b_value=b_value,
+            isotropic=isotropic,
+            made_of=_made_of(volume[0][0]),
+        )
+        for b_value, of_b in by_b_value(planes)
+        for isotropic, of_direction in by_direction(of_b, b_value)
+        for volume in part_in_time(of_direction)
+    ]
 
 
-def _by_b_value(planes: Iterable[Plane]) -> list[tuple[float | None, list[Plane]]]:
-    """Planes by nominal b-value. An unknown b-value is a group of its own, never b 0."""
-    known = sorted({p.frame.b_value for p in planes if p.frame.b_value is not None})
-    nominal: dict[float | None, float | None] = {None: None}
-    for value in known:
-        near = next((n for n in nominal.values() if n is not None and _same_b(n, value)), value)
-        nominal[value] = near
-    groups: dict[float | None, list[Plane]] = defaultdict(list)
-    for plane in planes:
-        groups[nominal[plane.frame.b_value]].append(plane)
-    return sorted(groups.items(), key=lambda g: -1.0 if g[0] is None else g[0])
-
-
-def _same_b(one: float, other: float) -> bool:
-    both_none = max(one, other) <= NO_DIFFUSION_B
-    return both_none or abs(one - other) <= SAME_B_SHARE * max(one, other)
-
-
-def _by_direction(planes: Iterable[Plane]) -> list[tuple[bool | None, list[Plane]]]:
-    groups: dict[bool | None, list[Plane]] = defaultdict(list)
-    for plane in planes:
-        groups[_isotropic(plane)].append(plane)
-    return sorted(groups.items(), key=lambda g: str(g[0]))
-
-
-def _isotropic(plane: Plane) -> bool | None:
-    directed = (plane.frame.diffusion_directionality or "").upper()
-    named = plane.instance.sequence_name.casefold()
-    if directed == "ISOTROPIC" or image_type_values(plane.image_type) & TRACE_TYPES:
-        return True
-    if directed in ("DIRECTIONAL", "BMATRIX") or "#" in named:
-        return False
-    return None
+def _made_of(plane: Plane) -> str:
+    if is_computed(plane):
+        return "a computed b-value"
+    return "an image made from several b-values" if is_of_several(plane) else ""
 
 
 def _stack(planes: Sequence[Plane], repeat: int, by_number: bool) -> PlaneStack:

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from mome_node.assembly.choice import (
     DynamicFaults,
-    choose_dwi,
     choose_dynamic,
     choose_t2,
     is_ultrafast,
 )
+from mome_node.assembly.dwi_choice import choose_dwi
 from mome_node.assembly.phases import Dynamic
 from mome_node.assembly.plan import Role, SeriesRole, StudyPlan, Verdict
 from mome_node.assembly.rules import AssemblyRules

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable
+from functools import cache, cached_property
 
 from pydicom.charset import convert_encodings, decode_bytes, default_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 MAX_VALUE_BYTES = 65_536
 """Longer values are left unread: no element that we use is longer in an honest object."""
@@ -25,6 +26,7 @@ FOREIGN_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     InvalidDicomError,
     LookupError,
@@ -53,18 +55,26 @@ class Elements:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._encodings = _encodings_of(dataset)
+        self._there = frozenset(dataset.keys())
 
     def __contains__(self, keyword: str) -> bool:
-        return _tag(keyword) in self._dataset
+        return _tag(keyword) in self._there
 
     def tags_of(self, group: int) -> tuple[int, ...]:
-        """Return the tags of one group that are there, in ascending order."""
-        return tuple(sorted(tag for tag in self._dataset.keys() if tag >> 16 == group))  # noqa: SIM118 (a data set iterates over its elements)
+        """Return the tags of one private group that are there, in ascending order."""
+        return tuple(tag for tag in self._private_tags if tag >> 16 == group)
+
+    @cached_property
+    def _private_tags(self) -> tuple[int, ...]:
+        return tuple(sorted(int(tag) for tag in self._there if tag >> 16 & 1))
+
+    @cached_property
+    def _encodings(self) -> list[str]:
+        return _encodings_of(self._dataset)
 
     def raw(self, tag: int) -> RawDataElement | None:
         """Return the element with its bytes as they are in the file; None if absent or overlong."""
-        if tag not in self._dataset:
+        if tag not in self._there:
             return None
         element = self._dataset.get_item(tag, keep_deferred=True)
         if not isinstance(element, RawDataElement) or not isinstance(element.value, bytes):
@@ -100,10 +110,28 @@ class Elements:
         value = self.number(keyword)
         return int(value) if value is not None and abs(value) < 2**53 else None
 
+    def pointer(self, keyword: str) -> int | None:
+        """Return the tag that an element of VR AT points to; None if it has no such value."""
+        element = self.raw(_tag(keyword))
+        if element is None or element.value is None or len(element.value) < 4:
+            return None
+        order = "<HH" if element.is_little_endian else ">HH"
+        group, number = struct.unpack_from(order, element.value)
+        return int(group) << 16 | int(number)
+
+    def integers(self, keyword: str) -> tuple[int | None, ...]:
+        """Return all values of a numeric element as integers, None for each that is none."""
+        element = self.raw(_tag(keyword))
+        values = () if element is None else numbers_of(element)
+        return tuple(int(v) if v is not None and abs(v) < 2**53 else None for v in values)
+
     def items(self, keyword: str) -> tuple[Elements, ...]:
         """Return the items of a sequence; () if it is absent, overlong or not well formed."""
-        tag = _tag(keyword)
-        if tag not in self._dataset:
+        return self.items_at(_tag(keyword))
+
+    def items_at(self, tag: int) -> tuple[Elements, ...]:
+        """Return the items of the sequence with this tag, as ``items`` does."""
+        if tag not in self._there:
             return ()
         element = self._dataset.get_item(tag, keep_deferred=True)
         try:
@@ -164,6 +192,7 @@ def numbers_of(element: RawDataElement, vr: str | None = None) -> tuple[float | 
     return tuple(float(v) if math.isfinite(v) else None for v in values)
 
 
+@cache
 def _tag(keyword: str) -> int:
     tag = tag_for_keyword(keyword)
     if tag is None:

@@ -7,22 +7,29 @@ in its groups of unassigned attributes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from mome_node.dicom.date_times import date_time_since, seconds_since
-from mome_node.dicom.diffusion import read_b_value
+from mome_node.dicom.diffusion import read_diffusion
 from mome_node.dicom.element_values import Elements, first_number, first_text
 from mome_node.dicom.header import FrameFacts
 from mome_node.dicom.plane_values import (
+    image_type_of,
     orientation_of,
     position_of,
     rescale_of,
     spacing_of,
-    tiled_of,
 )
+from mome_node.dicom.tiles import is_tiled
+from mome_node.dicom.value_units import units_of
 
 _PULSE_SEQUENCES = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}
+
+TEMPORAL_DIMENSIONS = (0x00209128, 0x0020930D, 0x00189074)
+"""Dimensions that count time: Temporal Position Index, its Time Offset, Frame Acquisition DateTime.
+
+The index comes first; a dimension (PS3.3 C.7.6.17) may point to any of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,7 @@ class Groups:
     per_frame: Elements | None
     shared: Elements | None
     top: Elements
+    dimensions: tuple[int | None, ...] = ()  # the attributes that Dimension Index Values count
 
     def macro(self, sequence: str) -> Elements | None:
         """Return the first item of a macro, the frame's own before the shared one."""
@@ -64,35 +72,46 @@ def frame_facts(
 
     ``first`` are the groups of frame 1, ``frame_items`` the items of the frames after it.
     """
+    indices = first.top.items("DimensionIndexSequence")
+    dimensions = tuple(index.pointer("DimensionIndexPointer") for index in indices)
+    first = replace(first, dimensions=dimensions)
     yield _facts_of_frame(1, first, manufacturer, first_day)
     items = iter(frame_items)
     for number in range(2, count + 1):
-        groups = Groups(next(items, None), first.shared, first.top)
+        groups = replace(first, per_frame=next(items, None))
         yield _facts_of_frame(number, groups, manufacturer, first_day)
 
 
 def _facts_of_frame(
     number: int, groups: Groups, manufacturer: str, first_day: date | None
 ) -> FrameFacts:
-    content = groups.sources("FrameContentSequence")
-    diffusion = groups.sources("MRDiffusionSequence")
+    unassigned = groups.sources()
+
+    def told(sequence: str) -> tuple[Elements, ...]:
+        macro = groups.macro(sequence)
+        return unassigned if macro is None else (macro, *unassigned)
+
+    content = told("FrameContentSequence")
+    diffusion = told("MRDiffusionSequence")
     own = tuple(item for item in (groups.per_frame,) if item is not None)
-    b_value, b_value_source = read_b_value((*diffusion, *own), manufacturer)
-    frame_type = _frame_type(groups)
-    slope, intercept = rescale_of(groups.sources("PixelValueTransformationSequence"))
-    measures = groups.sources("PixelMeasuresSequence")
-    temporal = _first_integer(content, "TemporalPositionIndex", "TemporalPositionIdentifier")
-    trigger = groups.sources("CardiacSynchronizationSequence")
+    weighting = read_diffusion((*diffusion, *own), manufacturer)
+    frame_type = _frame_type(told("MRImageFrameTypeSequence"), groups.top)
+    transformation = told("PixelValueTransformationSequence")
+    slope, intercept = rescale_of(transformation)
+    measures = told("PixelMeasuresSequence")
+    trigger = told("CardiacSynchronizationSequence")
     return FrameFacts(
         frame_number=number,
-        image_position=position_of(groups.sources("PlanePositionSequence")),
-        image_orientation=orientation_of(groups.sources("PlaneOrientationSequence")),
+        image_position=position_of(told("PlanePositionSequence")),
+        image_orientation=orientation_of(told("PlaneOrientationSequence")),
         pixel_spacing=spacing_of(measures),
         slice_thickness=first_number(measures, "SliceThickness"),
-        b_value=b_value,
-        b_value_source=b_value_source,
-        diffusion_directionality=first_text(diffusion, "DiffusionDirectionality") or None,
-        temporal_position=temporal,
+        b_value=weighting.b_value,
+        b_value_source=weighting.source,
+        effective_b_value=weighting.effective_b_value,
+        diffusion_directionality=weighting.directionality,
+        diffusion_direction=weighting.direction,
+        temporal_position=_temporal_position(content, groups.dimensions),
         trigger_time_ms=_first_of(
             first_number(trigger, "NominalCardiacTriggerDelayTime"),
             first_number(trigger, "TriggerTime"),
@@ -104,15 +123,37 @@ def _facts_of_frame(
         image_type=frame_type,
         rescale_slope=slope,
         rescale_intercept=intercept,
-        tiled=tiled_of((*own, groups.top), frame_type, manufacturer),
+        value_units=units_of(transformation, _mapped(groups)),
+        stack_id=first_text(content, "StackID"),
+        tiled=is_tiled((*own, groups.top), frame_type, manufacturer),
     )
 
 
-def _frame_type(groups: Groups) -> tuple[str, ...]:
-    for source in groups.sources("MRImageFrameTypeSequence"):
-        if value := source.texts("FrameType") or source.texts("ImageType"):
-            return value
-    return groups.top.texts("ImageType")
+def _mapped(groups: Groups) -> tuple[Elements, ...]:
+    """Where a Real World Value Mapping may stand: the groups themselves, then the object."""
+    own = (groups.per_frame, groups.shared, groups.top)
+    return tuple(source for source in own if source is not None)
+
+
+def _frame_type(macros: tuple[Elements, ...], top: Elements) -> tuple[str, ...]:
+    told = (source.texts("FrameType") or source.texts("ImageType") for source in macros)
+    types = next((value for value in told if value), top.texts("ImageType"))
+    return image_type_of(types, (*macros, top))
+
+
+def _temporal_position(
+    content: tuple[Elements, ...], dimensions: tuple[int | None, ...]
+) -> int | None:
+    """Temporal Position Index, else the frame's place along a dimension that counts time."""
+    told = _first_integer(content, "TemporalPositionIndex", "TemporalPositionIdentifier")
+    if told is not None:
+        return told
+    for dimension in TEMPORAL_DIMENSIONS:
+        if dimension in dimensions:
+            place = dimensions.index(dimension)
+            values = next((v for c in content if (v := c.integers("DimensionIndexValues"))), ())
+            return values[place] if place < len(values) else None
+    return None
 
 
 def _acquired(content: tuple[Elements, ...], top: Elements, first_day: date | None) -> float | None:

@@ -11,10 +11,29 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class FrameRef:
-    """One image plane: an instance and its frame, counted from 1 (single-frame objects: 1)."""
+    """One image plane: an instance and its frame, counted from 1 (single-frame objects: 1).
+
+    ``tile`` counts from 1 where the plane is one of several that lie side by side in the frame.
+    DICOM has no way to refer to it: other objects can name the whole frame only.
+    """
 
     sop_instance_uid: str
     frame_number: int = 1
+    tile: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How one frame holds several slices side by side: row by row, ``across`` in a row.
+
+    ``rows`` and ``columns`` are those of one slice; ``positions`` the Image Position (Patient) of
+    each, in mm LPS, in the order of the tiles.
+    """
+
+    rows: int
+    columns: int
+    across: int
+    positions: tuple[tuple[float, float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +49,11 @@ class FrameFacts:
     image_orientation: tuple[float, float, float, float, float, float] | None = None
     pixel_spacing: tuple[float, float] | None = None  # row spacing, column spacing
     slice_thickness: float | None = None
-    b_value: float | None = None
-    b_value_source: str | None = None  # the element that told, e.g. "(0018,9087)"
+    b_value: float | None = None  # the nominal one where the maker tells two
+    b_value_source: str | None = None  # the element that told, e.g. "(0018,9087)", or in words
+    effective_b_value: float | None = None  # where it is told beside another, nominal one
     diffusion_directionality: str | None = None
+    diffusion_direction: tuple[float, float, float] | None = None  # of the gradient, if it has one
     temporal_position: int | None = None  # TemporalPositionIdentifier or ...Index
     trigger_time_ms: float | None = None
     acquired_s: float | None = None
@@ -40,7 +61,11 @@ class FrameFacts:
     image_type: tuple[str, ...] = ()
     rescale_slope: float = 1.0
     rescale_intercept: float = 0.0
+    value_units: str = ""  # of the rescaled values: the code or text, and what told it
+    stack_id: str = ""  # Stack ID (0020,9056): planes that the scanner means as one volume
     tiled: bool = False  # several slices lie side by side in this one plane (mosaic)
+    tiling: Tiling | None = None  # where each of them is, if that is known
+    tile: int | None = None  # which of them this is, after the plane was taken apart
 
 
 @dataclass(frozen=True, slots=True)

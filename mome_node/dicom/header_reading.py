@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from pydicom.datadict import tag_for_keyword
 
 from mome_node.dicom.date_times import date_time_since, parse_date, seconds_since
-from mome_node.dicom.diffusion import private_tags, read_b_value
+from mome_node.dicom.diffusion import private_tags, read_diffusion
 from mome_node.dicom.element_values import Elements, first_number, first_text
 from mome_node.dicom.enhanced import (
     Groups,
@@ -22,12 +23,21 @@ from mome_node.dicom.enhanced import (
 from mome_node.dicom.header import FrameFacts, InstanceFacts
 from mome_node.dicom.header_stream import HeaderStream, open_header
 from mome_node.dicom.plane_values import (
+    image_type_of,
     orientation_of,
     position_of,
     rescale_of,
     spacing_of,
-    tiled_of,
 )
+from mome_node.dicom.private_elements import tags_to_read
+from mome_node.dicom.tiles import (
+    IMAGES_IN_MOSAIC,
+    VFRAME_ITEMS,
+    is_tiled,
+    tiling_of,
+    vframe_items,
+)
+from mome_node.dicom.value_units import units_of
 from mome_node.errors import HeaderError
 
 MAX_FRAMES = 20_000
@@ -45,17 +55,19 @@ _UID = re.compile(r"[0-9.]{1,128}")
 WANTED_KEYWORDS = tuple(
     """
     AcquisitionDate AcquisitionDateTime AcquisitionNumber AcquisitionTime BodyPartExamined Columns
-    ContentDate ContentTime ContrastBolusAgent ContrastBolusAgentSequence DiffusionBValue
-    DiffusionDirectionality EchoPlanarPulseSequence EchoPulseSequence EchoTime FlipAngle
-    FrameOfReferenceUID ImageLaterality ImageOrientationPatient ImagePositionPatient ImageType
-    InstanceNumber InversionTime IssuerOfPatientID Laterality MagneticFieldStrength Manufacturer
-    ManufacturerModelName Modality MRAcquisitionType NumberOfFrames NumberOfTemporalPositions
-    PatientBirthDate PatientID PatientName PatientPosition PatientSex PixelSpacing ProtocolName
-    PulseSequenceName ReceiveCoilName RepetitionTime RescaleIntercept RescaleSlope Rows
-    SamplesPerPixel ScanningSequence ScanOptions SequenceName SequenceVariant SeriesDescription
-    SeriesInstanceUID SeriesNumber SharedFunctionalGroupsSequence SliceThickness SOPClassUID
-    SOPInstanceUID SpecificCharacterSet StudyDate StudyDescription StudyInstanceUID SyntheticData
-    TemporalPositionIdentifier TriggerTime
+    ComplexImageComponent ContentDate ContentTime ContrastBolusAgent ContrastBolusAgentSequence
+    DiffusionBValue DiffusionDirectionality DiffusionGradientDirectionSequence
+    DiffusionGradientOrientation DimensionIndexSequence EchoPlanarPulseSequence EchoPulseSequence
+    EchoTime FlipAngle FrameOfReferenceUID ImageComments ImageLaterality ImageOrientationPatient
+    ImagePositionPatient ImageType InstanceNumber InversionTime IssuerOfPatientID Laterality
+    MagneticFieldStrength Manufacturer ManufacturerModelName Modality MRAcquisitionType
+    NumberOfFrames NumberOfTemporalPositions PatientBirthDate PatientID PatientName PatientPosition
+    PatientSex PixelSpacing ProtocolName PulseSequenceName RealWorldValueMappingSequence
+    ReceiveCoilName RepetitionTime RescaleIntercept RescaleSlope RescaleType Rows SamplesPerPixel
+    ScanningSequence ScanOptions SequenceName SequenceVariant SeriesDescription SeriesInstanceUID
+    SeriesNumber SharedFunctionalGroupsSequence SliceThickness SOPClassUID SOPInstanceUID
+    SpacingBetweenSlices SpecificCharacterSet StudyDate StudyDescription StudyInstanceUID
+    SyntheticData TemporalPositionIdentifier TriggerTime Units
     """.split()  # noqa: SIM905 (sixty quoted names are harder to read)
 )
 """Every element that is read at the top of a data set."""
@@ -168,36 +180,52 @@ def _frames(groups: Groups, items: Iterator[Elements]) -> tuple[FrameFacts, ...]
 
 
 def _classic_frame(top: Elements, manufacturer: str, first_day: date | None) -> FrameFacts:
-    b_value, b_value_source = read_b_value((top,), manufacturer)
-    image_type = top.texts("ImageType")
+    diffusion = read_diffusion((top,), manufacturer)
+    image_type = image_type_of(top.texts("ImageType"), (top,))
     slope, intercept = rescale_of((top,))
-    acquired = seconds_since(first_day, top.text("AcquisitionDate"), top.text("AcquisitionTime"))
-    if acquired is None:
-        acquired = date_time_since(first_day, top.text("AcquisitionDateTime"))
-    return FrameFacts(
+    frame = FrameFacts(
         frame_number=1,
         image_position=position_of((top,)),
         image_orientation=orientation_of((top,)),
         pixel_spacing=spacing_of((top,)),
         slice_thickness=top.number("SliceThickness"),
-        b_value=b_value,
-        b_value_source=b_value_source,
-        diffusion_directionality=top.text("DiffusionDirectionality") or None,
+        b_value=diffusion.b_value,
+        b_value_source=diffusion.source,
+        effective_b_value=diffusion.effective_b_value,
+        diffusion_directionality=diffusion.directionality,
+        diffusion_direction=diffusion.direction,
         temporal_position=top.integer("TemporalPositionIdentifier"),
         trigger_time_ms=top.number("TriggerTime"),
-        acquired_s=acquired,
+        acquired_s=_acquired(top, manufacturer, first_day),
         content_s=seconds_since(first_day, top.text("ContentDate"), top.text("ContentTime")),
         image_type=image_type,
         rescale_slope=slope,
         rescale_intercept=intercept,
-        tiled=tiled_of((top,), image_type, manufacturer),
+        value_units=units_of((top,), (top,)),
+        tiled=is_tiled((top,), image_type, manufacturer),
     )
+    return replace(frame, tiling=tiling_of(top, frame, manufacturer))
+
+
+def _acquired(top: Elements, manufacturer: str, first_day: date | None) -> float | None:
+    """When the image's acquisition began; of a tiled image, that of its first slice."""
+    acquired = seconds_since(first_day, top.text("AcquisitionDate"), top.text("AcquisitionTime"))
+    if acquired is None:
+        acquired = date_time_since(first_day, top.text("AcquisitionDateTime"))
+    if acquired is not None:
+        return acquired
+    times = (
+        seconds_since(first_day, item.text("AcquisitionDate"), item.text("AcquisitionTime"))
+        for item in vframe_items(top, manufacturer)
+    )
+    return min((time for time in times if time is not None), default=None)
 
 
 @cache
 def _wanted_tags() -> frozenset[int]:
     tags = {tag_for_keyword(keyword) for keyword in WANTED_KEYWORDS}
-    return private_tags() | {tag for tag in tags if tag is not None}
+    private = private_tags() | tags_to_read((IMAGES_IN_MOSAIC, VFRAME_ITEMS))
+    return private | {tag for tag in tags if tag is not None}
 
 
 def _side(top: Elements, keyword: str) -> int:

@@ -150,10 +150,18 @@ class HeaderStream:
                 if self._implicit:
                     return tag, "", length
                 if vr not in _LONG_VRS:
-                    return tag, vr.decode(), struct.unpack(f"{order}H", head[6:])[0]
+                    return (
+                        tag,
+                        vr.decode("ascii", errors="replace"),
+                        struct.unpack(f"{order}H", head[6:])[0],
+                    )
                 rest = self._body.read(4)
                 if len(rest) == 4:
-                    return tag, vr.decode(), struct.unpack(f"{order}L", rest)[0]
+                    return (
+                        tag,
+                        vr.decode("ascii", errors="replace"),
+                        struct.unpack(f"{order}L", rest)[0],
+                    )
         self._body.seek(start)
         return None
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from mome_node.dicom.diffusion import IMAGES_IN_MOSAIC, read_private
 from mome_node.dicom.element_values import Elements
 
-TILED_TYPES = frozenset({"MOSAIC", "VFRAME"})
-"""Values of Image Type for several slices in one plane: Siemens, United Imaging."""
+_COMPONENTS = frozenset({"PHASE", "REAL", "IMAGINARY"})
+"""Values of Complex Image Component (0008,9208) other than the magnitude (PS3.3 C.8.13.3.1.2)."""
 
 Sources = tuple[Elements, ...]
 
@@ -49,9 +48,14 @@ def rescale_of(sources: Sources) -> tuple[float, float]:
     return 1.0, 0.0
 
 
-def tiled_of(sources: Sources, image_type: tuple[str, ...], manufacturer: str) -> bool:
-    """Whether the plane is a mosaic: by Image Type, or by the maker's count of its images."""
-    if TILED_TYPES & {value.upper() for value in image_type}:
-        return True
-    counts = (read_private(source, IMAGES_IN_MOSAIC, manufacturer)[0] for source in sources)
-    return any(count is not None and count > 1 for count in counts)
+def image_type_of(types: tuple[str, ...], sources: Sources) -> tuple[str, ...]:
+    """Image Type, with the part of the complex signal in it if that is not the magnitude.
+
+    Classic objects write it into Image Type itself, enhanced ones beside it.
+    """
+    for source in sources:
+        component = source.text("ComplexImageComponent").upper()
+        if component:
+            told = component in _COMPONENTS and component not in types
+            return (*types, component) if told else types
+    return types

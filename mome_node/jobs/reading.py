@@ -58,7 +58,9 @@ def inputs_digest(plan: StudyPlan, sha256_of: Mapping[str, str]) -> str:
     for name, stack in stacks:
         digest.update(f"{name} {stack.phase} {stack.b_value} {stack.time_s}\n".encode())
         for frame in stack.frames:
-            digest.update(f"{sha256_of[frame.sop_instance_uid]} {frame.frame_number}\n".encode())
+            tile = "" if frame.tile is None else f" {frame.tile}"
+            name = f"{sha256_of[frame.sop_instance_uid]} {frame.frame_number}{tile}\n"
+            digest.update(name.encode())
     return digest.hexdigest()
 
 

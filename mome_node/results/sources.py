@@ -129,7 +129,7 @@ class SourceImages:
         return self._kept[uid]
 
     def reference(self, frame: FrameRef) -> ImageReference:
-        """How to refer to an image plane of any series of the study."""
+        """How to refer to an image plane of any series of the study; for a tile, to its image."""
         uid = frame.sop_instance_uid
         header = self._kept.get(uid) or self._headers(frame)
         return ImageReference(

@@ -13,6 +13,7 @@ from mome_node.dicom.header import FrameRef, InstanceFacts
 from mome_node.dicom.header_reading import read_facts
 from mome_node.dicom.pixels import decode_frames
 from mome_node.dicom.stacking import MIN_SLICES, Plane, stack_planes
+from mome_node.dicom.tiles import cut_tile, plane_of
 from mome_node.errors import DicomError, UnreadableSliceError, VolumeTooLargeError
 from mome_node.volumes.volume import Volume
 
@@ -78,22 +79,28 @@ def _plane(frame: FrameRef, sources: Mapping[str, _Source]) -> Plane:
             f"instance {frame.sop_instance_uid} has {len(facts.frames)} frames, "
             f"not one of number {frame.frame_number}"
         )
-    return frame, facts.frames[frame.frame_number - 1], facts.rows, facts.columns
+    return frame, *plane_of(frame, facts)
 
 
 def _fill(
     planes: NDArray[np.float32], order: Sequence[FrameRef], sources: Mapping[str, _Source]
 ) -> None:
     """Decode every plane into its place in ``planes`` (slices, rows, columns)."""
-    slices_of: dict[str, dict[int, int]] = {}
+    wanted: dict[str, dict[int, list[tuple[int, int | None]]]] = {}
     for index, frame in enumerate(order):
-        slices_of.setdefault(frame.sop_instance_uid, {})[frame.frame_number] = index
-    for uid, slice_of_frame in slices_of.items():
+        of_frame = wanted.setdefault(frame.sop_instance_uid, {})
+        of_frame.setdefault(frame.frame_number, []).append((index, frame.tile))
+    for uid, slices_of in wanted.items():
         source = sources[uid]
-        numbers = sorted(slice_of_frame)
+        numbers = sorted(slices_of)
         try:
             decoded = decode_frames(source.path, numbers, source.facts)
             for number, pixels in zip(numbers, decoded, strict=True):
-                planes[slice_of_frame[number]] = pixels
+                tiling = source.facts.frames[number - 1].tiling
+                for index, tile in slices_of[number]:
+                    if tile is not None and tiling is not None:
+                        planes[index] = cut_tile(pixels, tiling, tile)
+                    else:
+                        planes[index] = pixels
         except DicomError as error:
             raise UnreadableSliceError(f"instance {uid}: {error}") from error

@@ -93,6 +93,9 @@ ROLES = [
     ("vendor-mr/toshiba-galan-dwi", Role.DWI),
     ("vendor-mr/uih-umr770-dwi-vframe", Role.DWI),
     ("vendor-mr/two-slices-only", Role.T2),
+    ("headers/siemens-xa30-dwi/10-dwi", Role.DWI),
+    ("headers/siemens-xa30-dwi/11-adc", Role.ADC),
+    ("headers/philips-elition-perfusion", Role.OTHER),
     ("enhanced/siemens-xa30-dwi", Role.DWI),
     ("enhanced/siemens-xa30-dynamic", Role.SUBTRACTION),
     ("enhanced/philips-achieva-dwi", Role.DWI),
@@ -149,6 +152,10 @@ B_VALUES = [
     ("enhanced/siemens-xa30-dwi", [2500]),
     # b 2 stands in for b 0 there
     ("vendor-mr/philips-elition-dwi-b2", [0, 2000]),
+    ("vendor-mr/toshiba-galan-dwi", [0, 1500]),
+    ("headers/philips-achieva-dwi-four-b", [0, 40, 273, 800]),
+    ("headers/canon-galan-v61-dwi", [0, 1500]),
+    ("headers/siemens-xa30-dwi/10-dwi", [0, 2500]),
 ]
 
 
@@ -157,12 +164,43 @@ def test_diffusion_series_is_parted_by_b_value(folder, expected):
     assert b_values(only_role(facts_of(folder))) == expected
 
 
-def test_image_without_b_value_is_kept_apart_from_the_high_b_image():
+def test_image_without_b_value_is_b_0_because_toshiba_says_so():
     role = only_role(facts_of("vendor-mr/toshiba-galan-dwi"))
-    high = [s for s in role.stacks if s.b_value == 1500]
-    assert len(role.stacks) == 2
-    assert len(high) == 1
-    assert len(high[0].frames) == 1
+    assert [(s.b_value, len(s.frames)) for s in role.stacks] == [(0, 1), (1500, 1)]
+
+
+def test_image_without_b_value_of_another_maker_is_not_b_0():
+    pretended = [
+        replace(i, manufacturer="CANON_MEC") for i in facts_of("vendor-mr/toshiba-galan-dwi")
+    ]
+    assert b_values(only_role(pretended)) == [None, 1500]
+
+
+def test_object_of_520_frames_is_one_volume_a_direction():
+    role = only_role(facts_of("headers/canon-v61-dwi-520-frames"))
+    assert role.problems == ()
+    assert [s.b_value for s in role.stacks].count(0) == 1
+    assert [s.b_value for s in role.stacks].count(1500) == 12
+    assert {len(s.frames) for s in role.stacks} == {40}
+
+
+def test_adc_maps_tell_who_made_them_and_in_which_units():
+    scanner = only_role(facts_of("headers/siemens-xa30-dwi/11-adc"))
+    assert scanner.role is Role.ADC
+    assert "made by the scanner; values in 1e-6 mm²/s" in scanner.reason
+    later = only_role(facts_of("vendor-mr/ge-hdxt-adc"))
+    assert "computed at a workstation" in later.reason
+
+
+def test_single_directions_and_trace_are_told_apart_in_one_exam():
+    roles = {r.series_number: r for r in roles_of(facts_of("vendor-mr/siemens-xa30-classic-dwi"))}
+    assert roles[13001].reason.endswith("named a trace")
+    assert [roles[n].role for n in (11001, 12001, 13001, 15001)] == [
+        Role.DWI,
+        Role.ADC,
+        Role.DWI,
+        Role.DERIVED,
+    ]
 
 
 def test_volumes_of_one_enhanced_object_are_whole():
@@ -242,11 +280,23 @@ def test_label_and_control_are_reported_and_not_mixed_into_phases():
     assert len(role.stacks) == 1  # no phase is claimed
 
 
-@pytest.mark.parametrize("folder", ["siemens-skyra-mosaic", "uih-umr770-dwi-vframe"])
-def test_tiled_images_are_a_problem_and_make_no_volume(folder):
-    role = only_role(facts_of(f"vendor-mr/{folder}"))
-    assert any("tiled" in problem for problem in role.problems)
+def test_mosaic_that_is_no_diffusion_is_a_problem_that_says_what_to_switch():
+    role = only_role(facts_of("vendor-mr/siemens-skyra-mosaic"))
+    assert any("tiled" in p and "Mosaic off" in p for p in role.problems)
     assert role.stacks == ()
+
+
+def test_tiled_diffusion_of_united_imaging_is_one_volume_a_file():
+    both = (
+        *facts_of("vendor-mr/uih-umr770-dwi-vframe"),
+        *facts_of("headers/uih-umr770-dwi-vframe"),
+    )
+    role = only_role(both)
+    assert role.role is Role.DWI
+    assert role.problems == ()
+    assert [(s.b_value, len(s.frames)) for s in role.stacks] == [(0.0, 20), (1000.0, 20)]
+    assert {f.tile for f in role.stacks[1].frames} == set(range(1, 21))
+    assert len(uids(role, 1)) == 1
 
 
 def test_two_orientations_under_one_series_are_a_problem():

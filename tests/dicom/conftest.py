@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Values
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +95,21 @@ def item(**values: Any) -> Dataset:
 def item_factory() -> Callable[..., Dataset]:
     """Make a sequence item from keywords."""
     return item
+
+
+def csa_bytes(elements: Mapping[str, Values[str]]) -> bytes:
+    parts = [b"SV10\4\3\2\1", struct.pack("<II", len(elements), 77)]
+    for name, values in elements.items():
+        told = struct.pack("<I4sIII", 1, b"FD\0\0", 0, len(values), 77)
+        parts.append(name.encode().ljust(64, b"\0") + told)
+        for value in values:
+            text = value.encode() + b"\0"
+            parts.append(struct.pack("<IIII", len(text), len(text), 77, len(text)))
+            parts.append(text.ljust((len(text) + 3) // 4 * 4, b"\0"))
+    return b"".join(parts)
+
+
+@pytest.fixture
+def csa_header() -> Callable[[Mapping[str, Values[str]]], bytes]:
+    """Make a CSA image header ("SV10") as Siemens writes it, with these elements and values."""
+    return csa_bytes

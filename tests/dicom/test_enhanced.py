@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
+from mome_node.assembly.rules import AssemblyRules
+from mome_node.assembly.series import series_roles
 from mome_node.dicom.header_reading import read_facts
 from mome_node.errors import HeaderError
 
@@ -161,3 +167,131 @@ def test_deflate_bomb_is_refused(
     path.write_bytes(content[: 144 + length] + bomb)
     with pytest.raises(HeaderError, match="inflates"):
         read_facts(path)
+
+
+def dimension(item: Item, pointer: int) -> Dataset:
+    return item(DimensionIndexPointer=pointer)
+
+
+@pytest.mark.parametrize("pointer", [0x00209128, 0x0020930D, 0x00189074])
+def test_dimension_that_counts_time_stands_in_for_a_missing_temporal_position(
+    pointer: int, enhanced: Dataset, item: Item, save: Save
+) -> None:
+    enhanced.DimensionIndexSequence = [dimension(item, 0x00209057), dimension(item, pointer)]
+    for number, frame in enumerate(enhanced.PerFrameFunctionalGroupsSequence):
+        frame.FrameContentSequence = [item(DimensionIndexValues=[1, 7 + number])]
+    assert [f.temporal_position for f in read_facts(save(enhanced)).frames] == [7, 8, 9]
+
+
+def test_dimension_that_counts_something_else_is_no_temporal_position(
+    enhanced: Dataset, item: Item, save: Save
+) -> None:
+    enhanced.DimensionIndexSequence = [dimension(item, 0x00209057), dimension(item, 0x00189087)]
+    for frame in enhanced.PerFrameFunctionalGroupsSequence:
+        frame.FrameContentSequence = [item(DimensionIndexValues=[1, 2])]
+    assert {f.temporal_position for f in read_facts(save(enhanced)).frames} == {None}
+
+
+def test_too_few_dimension_index_values_tell_nothing(
+    enhanced: Dataset, item: Item, save: Save
+) -> None:
+    enhanced.DimensionIndexSequence = [dimension(item, 0x00209057), dimension(item, 0x00209128)]
+    for frame in enhanced.PerFrameFunctionalGroupsSequence:
+        frame.FrameContentSequence = [item(DimensionIndexValues=[1])]
+    assert {f.temporal_position for f in read_facts(save(enhanced)).frames} == {None}
+
+
+@pytest.mark.parametrize(("component", "told"), [("PHASE", True), ("MAGNITUDE", False)])
+def test_part_of_the_complex_signal_is_told_in_image_type(
+    component: str, told: bool, enhanced: Dataset, item: Item, save: Save
+) -> None:
+    shared = enhanced.SharedFunctionalGroupsSequence[0]
+    shared.MRImageFrameTypeSequence = [
+        item(FrameType=["ORIGINAL", "PRIMARY"], ComplexImageComponent=component)
+    ]
+    types = {f.image_type for f in read_facts(save(enhanced)).frames}
+    assert types == {("ORIGINAL", "PRIMARY", *((component,) if told else ()))}
+
+
+def test_b_value_item_is_absent_on_a_map_and_the_map_has_no_b_value(
+    enhanced: Dataset, item: Item, save: Save
+) -> None:
+    for frame in enhanced.PerFrameFunctionalGroupsSequence:
+        frame.MRDiffusionSequence = [item(DiffusionDirectionality="ISOTROPIC")]
+    frames = read_facts(save(enhanced)).frames
+    assert {(f.b_value, f.diffusion_directionality) for f in frames} == {(None, "ISOTROPIC")}
+
+
+def test_direction_of_a_frame_stands_in_its_own_sequence(
+    enhanced: Dataset, item: Item, save: Save
+) -> None:
+    for frame in enhanced.PerFrameFunctionalGroupsSequence:
+        direction = item(DiffusionGradientOrientation=[0.6, 0.0, 0.8])
+        frame.MRDiffusionSequence = [
+            item(DiffusionBValue=800.0, DiffusionGradientDirectionSequence=[direction])
+        ]
+    frames = read_facts(save(enhanced)).frames
+    assert {f.diffusion_direction for f in frames} == {(0.6, 0.0, 0.8)}
+    assert {f.diffusion_directionality for f in frames} == {"DIRECTIONAL"}
+
+
+MACROS = (
+    "FrameContentSequence", "MRDiffusionSequence", "PlanePositionSequence",
+    "PlaneOrientationSequence", "PixelMeasuresSequence", "MRImageFrameTypeSequence",
+    "PixelValueTransformationSequence", "UnassignedPerFrameConvertedAttributesSequence",
+)  # fmt: skip
+WORDS = (
+    ("DiffusionBValue", "FD"), ("DiffusionGradientOrientation", "FD"), ("PixelSpacing", "DS"),
+    ("ImagePositionPatient", "DS"), ("ImageOrientationPatient", "DS"), ("StackID", "SH"),
+    ("DimensionIndexValues", "UL"), ("TemporalPositionIndex", "UL"), ("FrameType", "CS"),
+    ("FrameAcquisitionDateTime", "DT"), ("RescaleSlope", "DS"), ("MRDiffusionSequence", "SQ"),
+)  # fmt: skip
+
+
+def element(keyword: str, vr: str, value: bytes) -> bytes:
+    """An element in Explicit VR Little Endian, whatever bytes stand in it."""
+    tag = tag_for_keyword(keyword) or 0
+    head = struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, vr.encode())
+    if vr == "SQ":
+        return head + struct.pack("<HI", 0, len(value)) + value
+    return head + struct.pack("<H", len(value)) + value
+
+
+def item_bytes(elements: dict[tuple[str, str], bytes]) -> bytes:
+    content = b"".join(
+        element(keyword, vr, value) for (keyword, vr), value in sorted(elements.items())
+    )
+    return struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
+
+
+def junk(depth: int) -> st.SearchStrategy[bytes]:
+    """Items of any elements in any macros, with any bytes in them."""
+    words = st.dictionaries(st.sampled_from(WORDS), st.binary(max_size=24), max_size=4)
+    if depth == 0:
+        return words.map(item_bytes)
+    inner = st.lists(junk(depth - 1), max_size=2).map(b"".join)
+    macros = st.sampled_from([(name, "SQ") for name in MACROS])
+    return st.builds(
+        lambda own, nested: item_bytes(own | nested),
+        words,
+        st.dictionaries(macros, inner, max_size=4),
+    )
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(frames=st.lists(junk(2), max_size=5), shared=st.lists(junk(2), max_size=2))
+def test_any_functional_groups_give_one_plane_a_frame(
+    frames: list[bytes], shared: list[bytes], enhanced: Dataset, save: Save
+) -> None:
+    for keyword in (
+        "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PixelData",
+    ):  # fmt: skip
+        if keyword in enhanced:
+            del enhanced[keyword]
+    path = save(enhanced)
+    with path.open("ab") as file:
+        file.write(element("SharedFunctionalGroupsSequence", "SQ", b"".join(shared)))
+        file.write(element("PerFrameFunctionalGroupsSequence", "SQ", b"".join(frames)))
+    facts = read_facts(path)
+    assert [f.frame_number for f in facts.frames] == [1, 2, 3]
+    assert all(role.reason for role in series_roles([facts], AssemblyRules()))

@@ -49,6 +49,7 @@ def test_every_file_that_is_received_gives_facts(file):
 
 
 STANDARD, SIEMENS, GE, PHILIPS = "(0018,9087)", "(0019,100C)", "(0043,1039)", "(2001,1003)"
+UIH_NOMINAL = "(0065,100A)"
 B_VALUES = [
     ("vendor-mr/siemens-skyra-dwi", {(1000.0, SIEMENS)}),
     ("vendor-mr/siemens-skyra-dwi-implicit", {(1000.0, SIEMENS)}),
@@ -67,6 +68,14 @@ B_VALUES = [
     ("vendor-mr/philips-ssh-dwi", {(None, None)}),
     ("enhanced/philips-achieva-dwi", {(0.0, STANDARD), (1300.0, STANDARD)}),
     ("vendor-mr/canon-galan-dwi", {(0.0, STANDARD), (1500.0, STANDARD)}),
+    ("headers/siemens-skyra-dwi-implicit", {(0.0, SIEMENS)}),
+    ("headers/siemens-xa30-dwi/10-dwi", {(0.0, STANDARD), (2500.0, STANDARD)}),
+    ("headers/siemens-xa30-dwi/11-adc", {(None, None)}),
+    ("headers/philips-achieva-dwi-four-b", {(b, STANDARD) for b in (0.0, 40.0, 273.0, 800.0)}),
+    ("headers/canon-galan-v61-dwi", {(0.0, STANDARD), (1500.0, STANDARD)}),
+    ("headers/canon-v61-dwi-520-frames", {(0.0, STANDARD), (1500.0, STANDARD)}),
+    ("headers/uih-umr770-dwi-vframe", {(0.0, UIH_NOMINAL)}),
+    ("vendor-mr/uih-umr770-dwi-vframe", {(1000.0, UIH_NOMINAL)}),
     # Toshiba leaves it out on b 0; facts are what an object says, so it is unknown there.
     ("vendor-mr/toshiba-galan-dwi", {(None, None), (1500.0, STANDARD)}),
 ]
@@ -92,6 +101,67 @@ def test_float_written_as_unknown_bytes_is_decoded_where_the_standard_element_is
         ds.save_as(tmp_path / f"{number}.dcm")
         (frame,) = read_facts(tmp_path / f"{number}.dcm").frames
         assert (frame.b_value, frame.b_value_source) == (said, PHILIPS)
+
+
+@pytest.mark.parametrize(
+    ("folder", "nominal", "effective"),
+    [
+        ("headers/uih-umr770-dwi-vframe", 0.0, 1.25),
+        ("vendor-mr/uih-umr770-dwi-vframe", 1000.0, 929.75),
+    ],
+)
+def test_nominal_b_value_stands_before_the_effective_one_and_both_are_told(
+    folder, nominal, effective
+):
+    (frame,) = (f for i in facts_of(folder) for f in i.frames)
+    assert frame.b_value == nominal
+    assert frame.effective_b_value == pytest.approx(effective, abs=0.01)
+
+
+DIRECTIONS = [
+    ("vendor-mr/siemens-xa30-classic-dwi/11001-dwi", {(0.0, "NONE"), (2500.0, "BMATRIX")}),
+    ("vendor-mr/siemens-xa30-classic-dwi/13001-tracew", {(2500.0, "ISOTROPIC")}),
+    ("vendor-mr/siemens-skyra-dwi-implicit", {(1000.0, "DIRECTIONAL")}),
+    ("vendor-mr/ge-mr750-dwi", {(0.0, None), (1000.0, "DIRECTIONAL")}),
+    ("vendor-mr/ge-pioneer-dwi", {(0.0, None), (1000.0, "DIRECTIONAL")}),
+    (
+        "vendor-mr/philips-achieva2008-dwi-private-b-only",
+        {(0.0, None), (1000.0, "DIRECTIONAL")},
+    ),
+    (
+        "headers/philips-achieva-dwi-four-b",
+        {(0.0, None), *((b, "ISOTROPIC") for b in (40.0, 273.0, 800.0))},
+    ),
+    ("vendor-mr/canon-galan-dwi", {(0.0, None), (1500.0, "DIRECTIONAL")}),
+    ("vendor-mr/toshiba-galan-dwi", {(None, None), (1500.0, "DIRECTIONAL")}),
+    ("vendor-mr/uih-umr770-dwi-vframe", {(1000.0, "DIRECTIONAL")}),
+]
+
+
+@pytest.mark.parametrize(("folder", "expected"), DIRECTIONS, ids=[f for f, _ in DIRECTIONS])
+def test_trace_and_single_direction_are_told_apart_by_every_maker(folder, expected):
+    frames = [f for i in facts_of(folder) for f in i.frames]
+    told = {(f.b_value, f.diffusion_directionality) for f in frames}
+    assert {(b, None if b == 0 and d == "NONE" else d) for b, d in told} == {
+        (b, None if d == "NONE" else d) for b, d in expected
+    }
+    for frame in frames:
+        directed = frame.diffusion_directionality in ("DIRECTIONAL", "BMATRIX")
+        assert (frame.diffusion_direction is not None) == directed
+
+
+def test_temporal_position_of_canon_counts_directions():
+    (canon,) = facts_of("headers/canon-v61-dwi-520-frames")
+    assert len(canon.frames) == 520
+    directions = {f.temporal_position: f.diffusion_direction for f in canon.frames}
+    assert sorted(directions) == list(range(1, 14))
+    assert len(set(directions.values())) == 13
+    assert {f.stack_id for f in canon.frames} == {"1"}
+
+
+def test_real_part_of_a_signal_is_told_in_image_type():
+    (facts,) = facts_of("headers/philips-elition-perfusion")
+    assert {f.image_type[-1] for f in facts.frames} == {"REAL"}
 
 
 def test_enhanced_diffusion_tells_trace_from_direction():
@@ -204,7 +274,9 @@ def test_several_slices_in_one_plane_are_told(folder):
 
 
 def test_ordinary_planes_are_not_taken_for_mosaics():
-    plain = [f for f in FILES if f.startswith(("vendor-mr/", "enhanced/", "breast-mr/"))]
+    plain = [
+        f for f in FILES if f.startswith(("vendor-mr/", "enhanced/", "breast-mr/", "headers/"))
+    ]
     tiled = {f for f in plain if any(frame.tiled for frame in read_facts(DATA / f).frames)}
     assert {f.split("/")[1] for f in tiled} == {"siemens-skyra-mosaic", "uih-umr770-dwi-vframe"}
 

@@ -6,13 +6,12 @@ or, last of all, by its description.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from mome_node.assembly.evidence import plain
 from mome_node.assembly.planes import Plane, image_type_values
+from mome_node.assembly.role_words import COMPUTED_B_VALUE, plain
 from mome_node.dicom.diffusion import NO_DIFFUSION_B, STANDARD_B_VALUE
 from mome_node.dicom.diffusion_names import named_in_sequence, named_in_text
 
@@ -30,13 +29,6 @@ BY_DESCRIPTION = "description"
 TRACE_TYPES = frozenset({"TRACEW", "TRACE", "ISOTROPIC"})
 COMPUTED_TYPES = frozenset({"CALC", "CALCBVALUE", "CALCULATED", "COMPUTED", "SYNTHETIC"})
 """Values of Image Type for an image at a b-value that was not measured (Siemens: CALC_BVALUE)."""
-
-COMPUTED_WORDS = re.compile(
-    r"\b(calc\w*|comput\w*|synth\w*|extrapol\w*)[ .:]?(b\d|b\b|b.?val|dwi|diff)"
-    r"|\bb ?=? ?\d{3,4} ?(s/mm2? ?)?(calc|comput|synth)"
-    r"|\b(s|c|cb|syn)dwi\b|\bmagic ?dwi\b|\bc(alc)?b ?\d{3,4}\b"
-)
-"""Names for the same, of Siemens, GE (MAGiC DWI, sDWI), Philips (cDWI) and others."""
 
 _ROUNDED_DIRECTION = 2
 _ROUNDED_MM = 1
@@ -78,7 +70,7 @@ def is_computed(plane: Plane) -> bool:
         return False
     instance = plane.instance
     text = plain(instance.series_description) or plain(instance.protocol_name)
-    return COMPUTED_WORDS.search(text) is not None
+    return COMPUTED_B_VALUE.search(text) is not None
 
 
 def is_of_several(plane: Plane) -> bool:

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from mome_node.assembly.planes import Plane, image_type_values, orientation_numbers
 from mome_node.assembly.role_words import DYNAMIC, plain
 from mome_node.dicom.classes import uses_role
+from mome_node.dicom.diffusion import NO_DIFFUSION_B
 from mome_node.dicom.header import InstanceFacts
-
-NO_DIFFUSION_B = 10.0
-"""b-values up to this are a b 0: some protocols run b 1 or b 2 in its place (s/mm²)."""
 
 SHORTEST_DIFFUSION_TE_MS = 30.0
 """No diffusion preparation fits into a shorter echo time; a b-value beside it is a leftover."""

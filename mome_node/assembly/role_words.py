@@ -62,9 +62,9 @@ COPY = words(r"\b(registered|registration|registrated|stripped)\b")
 """What keeps a copy like its original."""
 
 COMPUTED_B_VALUE = words(
-    r"(computed|calculated|calc|synthetic|synthetisch|synth|virtual|extrapol\w*)[ .]?"
-    r"(b ?\d|b\b|b.?val|dwi)",
-    r"\bc(omp)?dwi\b", r"\bb ?=? ?\d{3,4} ?(calc|synth|comp)",
+    r"\b(calc\w*|comput\w*|synth\w*|virtual|extrapol\w*)[ .:]?(b ?\d|b\b|b.?val|dwi|diff)",
+    r"\bb ?=? ?\d{3,4} ?(s/mm2? ?)?(calc|comp|synth)", r"\b(s|c|cb|syn|comp)dwi\b",
+    r"magic ?dwi", r"\bc(alc)?b ?\d{3,4}\b",
 )  # fmt: skip
 PARAMETRIC_MAP = words(
     r"\bser$", r"\bser (map|image)", r"\bpe ?\d$", r"wash.?(in|out)", r"\bi?auc\b", r"\biaugc",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from mome_node.assembly.completeness import OnDeadline
 from mome_node.assembly.plan import Role
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.catalog.catalog import Catalog
@@ -20,6 +22,7 @@ from mome_node.ingest.orphans import remove_unindexed
 from mome_node.ingest.peers import Admission, AllowedPeer
 from mome_node.ingest.receipt import ReceiptLimits, Reception
 from mome_node.ingest.scp import ScpSettings, StorageScp
+from mome_node.jobs.archive_counts import ArchiveCounts, SeriesCounts
 from mome_node.jobs.models import ModelChoice
 from mome_node.jobs.runner import Runner
 from mome_node.jobs.stages import SitePolicy, Stages
@@ -73,7 +76,8 @@ class Node:
             senders={d.name: DimseSender(d) for d in destinations(self._settings)},
             clock=self._clock,
         )
-        self._runner = Runner(self.catalog, stages, outbox)
+        archive = archive_counts(self._settings, series_counts(self._settings))
+        self._runner = Runner(self.catalog, stages, outbox, archive=archive)
         self._runner.start()
         self._scp.start()
 
@@ -149,7 +153,20 @@ def site_policy(settings: Settings) -> SitePolicy:
         label=settings.node.label,
         station_name=settings.node.ae_title,
         destinations=tuple(d.name for d in settings.destination),
+        hard_limit_s=settings.assembly.hard_limit_s,
+        on_deadline=OnDeadline(settings.assembly.on_deadline),
     )
+
+
+def series_counts(settings: Settings) -> SeriesCounts | None:  # noqa: ARG001
+    """Who tells how many images a series has; None: no PACS to ask can be set yet."""
+    return None
+
+
+def archive_counts(settings: Settings, source: SeriesCounts | None) -> ArchiveCounts | None:
+    """How the PACS is asked for its counts while a study receives; None where it is not."""
+    every_s = settings.assembly.ask_pacs_every_s
+    return ArchiveCounts(source, every_s, time.monotonic) if source and every_s else None
 
 
 def _receiver(

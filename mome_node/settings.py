@@ -105,7 +105,22 @@ class AssemblySettings(Section):
     )
     deadline_s: Annotated[float, Number, Field(gt=0, le=7 * 86400)] = Field(
         1800.0,
-        description="A study that is not complete so long after its first image is not evaluable.",
+        description="What is still missing so long after a study's first image is not waited for.",
+    )
+    on_deadline: Literal["hold", "evaluate", "not_evaluable"] = Field(
+        "hold",
+        description="What becomes of a study that is incomplete then: kept and shown as held until "
+        "more comes or somebody acts, evaluated with what is there and a warning in the result, or "
+        "not evaluable.",
+    )
+    hard_limit_s: Annotated[float, Number, Field(gt=0, le=30 * 86400)] = Field(
+        7200.0,
+        description="A study that has never been quiet for so long after its first image is held.",
+    )
+    ask_pacs_every_s: Annotated[float, Number, Field(ge=0, le=3600)] = Field(
+        15.0,
+        description="Seconds between two questions to the PACS how many images a receiving study "
+        "has; 0 never asks. Only where a PACS to ask is set.",
     )
     required: tuple[Literal["dce", "dwi", "t2"], ...] = Field(
         ("dce",), description="The series roles without which no study is evaluated."
@@ -296,4 +311,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield (
             f"assembly.deadline_s: found {rules.deadline_s:g}; allowed: at least "
             f"assembly.quiet_s, which is {rules.quiet_s:g}"
+        )
+    if rules.hard_limit_s < rules.deadline_s:
+        yield (
+            f"assembly.hard_limit_s: found {rules.hard_limit_s:g}; allowed: at least "
+            f"assembly.deadline_s, which is {rules.deadline_s:g}"
         )

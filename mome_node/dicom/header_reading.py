@@ -56,6 +56,7 @@ WANTED_KEYWORDS = tuple(
     SeriesInstanceUID SeriesNumber SharedFunctionalGroupsSequence SliceThickness SOPClassUID
     SOPInstanceUID SpecificCharacterSet StudyDate StudyDescription StudyInstanceUID SyntheticData
     TemporalPositionIdentifier TriggerTime
+    ConcatenationUID ImagesInAcquisition InConcatenationTotalNumber NumberOfSeriesRelatedInstances
     """.split()  # noqa: SIM905 (sixty quoted names are harder to read)
 )
 """Every element that is read at the top of a data set."""
@@ -137,6 +138,10 @@ def _facts(stream: HeaderStream) -> InstanceFacts:
         samples_per_pixel=top.integer("SamplesPerPixel") or 1,
         synthetic=top.text("SyntheticData") == "YES",
         frames=frames,
+        images_in_acquisition=top.integer("ImagesInAcquisition"),
+        series_instances=top.integer("NumberOfSeriesRelatedInstances"),
+        concatenation_uid=top.text("ConcatenationUID"),
+        concatenation_total=top.integer("InConcatenationTotalNumber"),
     )
 
 

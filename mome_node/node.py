@@ -18,6 +18,7 @@ from mome_node.delivery.destination import Destination
 from mome_node.delivery.dimse import DimseSender
 from mome_node.delivery.outbox import Outbox
 from mome_node.errors import SettingsError
+from mome_node.ingest.availability import NoticeReception
 from mome_node.ingest.orphans import remove_unindexed
 from mome_node.ingest.peers import Admission, AllowedPeer
 from mome_node.ingest.receipt import ReceiptLimits, Reception
@@ -186,6 +187,7 @@ def _receiver(
         Admission(
             tuple(AllowedPeer(p.ae, p.host) for p in dicom.allowed_peers), dicom.allow_any_peer
         ),
+        notices=NoticeReception(catalog, clock),
     )
 
 

@@ -81,12 +81,9 @@ class Runner:
                 held.append(study)
             else:
                 _tolerating_news(self._stages.reopen, study)
+        held = self._held_after_reopening(held)
         waiting = self._catalog.studies_awaiting_assembly()
         self._receiving.watch((*waiting, *held))
-        for study in held:
-            # While images still come it stays in sight as held: it may be one that never ends.
-            if self._receiving.is_quiet(study):
-                _tolerating_news(self._stages.reopen, study)
         for study in waiting:
             _tolerating_news(self._look, study)
 
@@ -121,6 +118,18 @@ class Runner:
         """Ask the PACS what it has of the studies that receive."""
         if self._archive is not None:
             self._archive.ask(self._catalog.studies_awaiting_assembly())
+
+    def _held_after_reopening(self, held: list[StudyRecord]) -> list[StudyRecord]:
+        """Reopen those held studies for which something came that has all come.
+
+        While images still come a study stays in sight as held: it may be one that never ends.
+        """
+        if held:
+            self._receiving.watch((*self._catalog.studies_awaiting_assembly(), *held))
+        quiet = [study for study in held if self._receiving.is_quiet(study)]
+        for study in quiet:
+            _tolerating_news(self._stages.reopen, study)
+        return [study for study in held if study not in quiet]
 
     def _look(self, study: StudyRecord) -> None:
         """Assemble a study if it is time to."""

@@ -131,6 +131,7 @@ class Bench:
     destinations: tuple[str, ...] = ("pacs",)
     quiet_s: float = QUIET_S
     on_deadline: OnDeadline = OnDeadline.HOLD
+    hard_limit_s: float = HARD_LIMIT_S
     rules: AssemblyRules = field(default_factory=AssemblyRules)
     pacs: SeriesCounts | None = None
 
@@ -151,7 +152,7 @@ class Bench:
                 "label",
                 "MOME",
                 self.destinations,
-                hard_limit_s=HARD_LIMIT_S,
+                hard_limit_s=self.hard_limit_s,
                 on_deadline=self.on_deadline,
             ),
             models=self.models,

@@ -28,8 +28,11 @@ class Witnesses:
     archive: ArchiveCounts | None = None
 
     def arrived(self, study: StudyRecord, receiving: ReceivingStudies) -> Arrived:
-        """What they say of a watched study now. Cheap: counts only, no header is read."""
+        """What they say of a watched study now. Counts only, no header is read."""
         pacs = self._counts(study, receiving)
+        still_comes = not (receiving.is_settled(study) or receiving.is_quiet(study))
+        if still_comes and not (pacs and pacs.confirmed):
+            return NOBODY_KNOWS  # nobody can vouch yet, and nothing is decided on silence
         notices = self._notices(study)
         if pacs is None and notices is None:
             return NOBODY_KNOWS

@@ -10,7 +10,8 @@ NodeError
 │   └── StorageFullError         there is no room for another instance
 ├── CatalogError             the catalogue contradicts the request
 │   ├── UnknownStudyError
-│   └── TransitionRefusedError
+│   ├── TransitionRefusedError
+│   └── NoticeTooLargeError  availability notices name more than is kept
 ├── VolumeError              images do not make one volume (its subclasses name the reason)
 │   ├── TiledImageError      one plane holds several slices side by side (mosaic)
 │   ├── PlaneGeometryError   a plane does not say, or not sensibly, where it lies
@@ -87,6 +88,10 @@ class UnknownStudyError(CatalogError):
 
 class TransitionRefusedError(CatalogError):
     """The study is not in the state that the transition starts from."""
+
+
+class NoticeTooLargeError(CatalogError):
+    """Availability notices name more instances of a study than are kept."""
 
 
 class VolumeError(NodeError):

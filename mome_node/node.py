@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from mome_node.assembly.completeness import OnDeadline
 from mome_node.assembly.plan import Role
 from mome_node.assembly.role_rules import site_rule
 from mome_node.assembly.rules import AssemblyRules
@@ -19,10 +21,12 @@ from mome_node.delivery.destination import Destination
 from mome_node.delivery.dimse import DimseSender
 from mome_node.delivery.outbox import Outbox
 from mome_node.errors import SettingsError
+from mome_node.ingest.availability import NoticeReception
 from mome_node.ingest.orphans import remove_unindexed
 from mome_node.ingest.peers import Admission, AllowedPeer
 from mome_node.ingest.receipt import ReceiptLimits, Reception
 from mome_node.ingest.scp import ScpSettings, StorageScp
+from mome_node.jobs.archive_counts import ArchiveCounts, QueriedCounts, SeriesCounts
 from mome_node.jobs.models import ModelChoice
 from mome_node.jobs.runner import Runner
 from mome_node.jobs.stages import SitePolicy, Stages
@@ -82,7 +86,8 @@ class Node:
             senders={d.name: DimseSender(d) for d in destinations(self._settings)},
             clock=self._clock,
         )
-        self._runner = Runner(self.catalog, stages, outbox)
+        archive = archive_counts(self._settings, series_counts(self._settings))
+        self._runner = Runner(self.catalog, stages, outbox, archive=archive)
         self._runner.start()
         self._scp.start()
 
@@ -192,7 +197,24 @@ def site_policy(settings: Settings) -> SitePolicy:
         label=settings.node.label,
         station_name=settings.node.ae_title,
         destinations=tuple(d.name for d in settings.destination),
+        hard_limit_s=settings.assembly.hard_limit_s,
+        on_deadline=OnDeadline(settings.assembly.on_deadline),
     )
+
+
+def series_counts(settings: Settings) -> SeriesCounts | None:
+    """Who tells how many images a series has; None where no archive is to be asked."""
+    asked = next((p for p in settings.pacs if p.counts), None)
+    if asked is None:
+        return None
+    query, _ = archive(asked, settings)
+    return QueriedCounts(query.series_of_study)
+
+
+def archive_counts(settings: Settings, source: SeriesCounts | None) -> ArchiveCounts | None:
+    """How the PACS is asked for its counts while a study receives; None where it is not."""
+    every_s = settings.assembly.ask_pacs_every_s
+    return ArchiveCounts(source, every_s, time.monotonic) if source and every_s else None
 
 
 def _receiver(
@@ -212,6 +234,7 @@ def _receiver(
         Admission(
             tuple(AllowedPeer(p.ae, p.host) for p in dicom.allowed_peers), dicom.allow_any_peer
         ),
+        notices=NoticeReception(catalog, clock),
     )
 
 

@@ -109,7 +109,22 @@ class AssemblySettings(Section):
     )
     deadline_s: Annotated[float, Number, Field(gt=0, le=7 * 86400)] = Field(
         1800.0,
-        description="A study that is not complete so long after its first image is not evaluable.",
+        description="What is still missing so long after a study's first image is not waited for.",
+    )
+    on_deadline: Literal["hold", "evaluate", "not_evaluable"] = Field(
+        "hold",
+        description="What becomes of a study that is incomplete then: kept and shown as held until "
+        "more comes or somebody acts, evaluated with what is there and a warning in the result, or "
+        "not evaluable.",
+    )
+    hard_limit_s: Annotated[float, Number, Field(gt=0, le=30 * 86400)] = Field(
+        7200.0,
+        description="A study that has never been quiet for so long after its first image is held.",
+    )
+    ask_pacs_every_s: Annotated[float, Number, Field(ge=0, le=3600)] = Field(
+        15.0,
+        description="Seconds between two questions to the PACS how many images a receiving study "
+        "has; 0 never asks. Only where a PACS to ask is set.",
     )
     required: tuple[Literal["dce", "dwi", "t2"], ...] = Field(
         ("dce",), description="The series roles without which no study is evaluated."
@@ -225,6 +240,11 @@ class PacsSettings(Section):
     )
     timeout_s: Annotated[float, Number, Field(gt=0, le=3600)] = Field(
         30.0, description="An archive that says nothing for so long is given up."
+    )
+    counts: bool = Field(
+        False,
+        description="Ask it how many images each MR series of an arriving study has: a study is "
+        "complete when they are here. For one archive, which has to forward whole studies.",
     )
 
 
@@ -343,6 +363,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     archives = [p.name for p in settings.pacs]
     if len(set(archives)) < len(archives):
         yield f"pacs.name: found {archives}; allowed: each name once"
+    if sum(p.counts for p in settings.pacs) > 1:
+        yield "pacs.counts: found true for several archives; allowed: for one"
     for number, pacs in enumerate(settings.pacs):
         yield from _pacs_contradictions(f"pacs.{number}", pacs)
     packages = [m.package for m in settings.model]
@@ -356,6 +378,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield (
             f"assembly.deadline_s: found {rules.deadline_s:g}; allowed: at least "
             f"assembly.quiet_s, which is {rules.quiet_s:g}"
+        )
+    if rules.hard_limit_s < rules.deadline_s:
+        yield (
+            f"assembly.hard_limit_s: found {rules.hard_limit_s:g}; allowed: at least "
+            f"assembly.deadline_s, which is {rules.deadline_s:g}"
         )
 
 

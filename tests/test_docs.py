@@ -17,6 +17,12 @@ from pydantic import BaseModel
 from mome_node.catalog.states import StudyState
 from mome_node.cli.main import _parser
 from mome_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from mome_node.ingest.availability import (
+    MAX_NOTICE_BYTES,
+    MAX_REFERENCES,
+    NOTICE_CLASS,
+    NoticeStatus,
+)
 from mome_node.ingest.outcome import Status
 from mome_node.ingest.scp import ScpSettings
 from mome_node.settings import Settings, parse_settings
@@ -143,7 +149,7 @@ def test_every_state_tells_an_administrator_what_to_do() -> None:
 
 def test_every_status_that_is_answered_is_stated() -> None:
     page = text_of(DOCS / "conformance-statement.md")
-    for status in Status:
+    for status in (*Status, *NoticeStatus):
         assert re.search(rf"^\| {status:04X} ", page, re.MULTILINE), f"{status:04X}"
 
 
@@ -154,6 +160,9 @@ def test_conformance_statement_has_the_numbers_of_the_code() -> None:
         IMPLEMENTATION_VERSION_NAME,
         f"{ScpSettings().max_pdu_bytes} bytes",
         f"default {Settings().dicom.port}",
+        NOTICE_CLASS,
+        f"{MAX_REFERENCES:,} references",
+        f"{MAX_NOTICE_BYTES >> 20} MiB",
         f"default {Settings().dicom.max_associations}",
         f"default {Settings().dicom.network_timeout_s:g} s",
         f"default `{Settings().node.ae_title}`",

@@ -325,6 +325,7 @@ def test_what_no_resolver_takes_is_no_host(load: Load, host: str) -> None:
         ('[[model]]\npackage = "demo"\n' * 2, "model.package: .* each package once"),
         ('[[model]]\npackage = "a"\n[[model]]\npackage = "./b/../a"\n', "each package once"),
         ("[assembly]\nquiet_s = 60\ndeadline_s = 30\n", "deadline_s: found 30; .* at least"),
+        ("[assembly]\nhard_limit_s = 900\n", "hard_limit_s: found 900; .* at least"),
         (
             '[[model]]\npackage = "a"\nwhen = { body_part = "breast" }\n',
             "model.0.when: found patterns; allowed: none where asserts is empty",

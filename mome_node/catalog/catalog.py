@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 
-from mome_node.catalog import flags, instances, results, studies
+from mome_node.catalog import availability, flags, instances, results, studies
 from mome_node.catalog.database import ContradictionError, Database
 from mome_node.catalog.migrate import migrate
 from mome_node.catalog.records import (
@@ -18,9 +18,12 @@ from mome_node.catalog.records import (
     DeliveryState,
     EventRecord,
     InstanceRecord,
+    NamedCounts,
+    NamedInstance,
     Receipt,
     ResultRecord,
     ResultRow,
+    SeriesCount,
     StudyRecord,
 )
 from mome_node.catalog.states import StudyState
@@ -78,6 +81,33 @@ class Catalog:
         """Tell whether this node made the instance."""
         with self._database.read() as session:
             return instances.is_ours(session, sop_instance_uid)
+
+    def counts_by_series(self, study_uid: str) -> Mapping[str, SeriesCount]:
+        """Return how many current instances of each series of a study there are."""
+        with self._database.read() as session:
+            return instances.counts_by_series(session, study_uid)
+
+    # Availability notices
+
+    def record_notice(
+        self, study_uid: str, named: Sequence[NamedInstance], calling_ae: str, at: datetime
+    ) -> None:
+        """Keep what an availability notice names; durable when this returns.
+
+        NoticeTooLargeError if more than 50,000 instances of the study would be named.
+        """
+        with self._database.write() as session:
+            availability.record(session, study_uid, named, calling_ae, at)
+
+    def named_by_notices(self, study_uid: str) -> Mapping[str, NamedCounts]:
+        """Return, by series, how many inputs notices name and how many of those are here."""
+        with self._database.read() as session:
+            return availability.counts(session, study_uid)
+
+    def inputs_without_notice(self, study_uid: str) -> int:
+        """Return how many inputs of a study no notice names."""
+        with self._database.read() as session:
+            return availability.unnamed_inputs(session, study_uid)
 
     def unused_keys(self, keys: Collection[str]) -> frozenset[str]:
         """Return those keys of the store (at most 1,000) that no instance or result has."""
@@ -143,6 +173,11 @@ class Catalog:
             )
             session.flush()
             return studies.find(session, study_uid)
+
+    def note_waiting(self, study_uid: str, reason: str) -> None:
+        """Say why a receiving study waits; nothing happens if it has gone on."""
+        with self._database.write() as session:
+            studies.note_waiting(session, study_uid, reason)
 
     def recover_interrupted(self, cause: str, at: datetime) -> tuple[str, ...]:
         """Return inferring and reporting studies to the queue, after a restart; their UIDs."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from sqlalchemy import select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from mome_node.catalog import studies
-from mome_node.catalog.records import Arrival, InstanceRecord, Receipt
+from mome_node.catalog.records import Arrival, InstanceRecord, Receipt, SeriesCount
 from mome_node.catalog.tables import InstanceTable, ResultTable
 from mome_node.dicom.classes import uses_role
 
@@ -96,6 +96,20 @@ def of_study(
         )
         for row in session.scalars(statement.order_by(InstanceTable.id))
     )
+
+
+def counts_by_series(session: Session, study_uid: str) -> Mapping[str, SeriesCount]:
+    """Count the study's current instances, by series."""
+    rows = session.execute(
+        select(
+            InstanceTable.series_uid,
+            func.count(),
+            func.sum(case((InstanceTable.role_using, 1), else_=0)),
+        )
+        .where(InstanceTable.study_uid == study_uid, InstanceTable.superseded_at.is_(None))
+        .group_by(InstanceTable.series_uid)
+    )
+    return {uid: SeriesCount(all_, inputs) for uid, all_, inputs in rows}
 
 
 def unused_keys(session: Session, keys: Collection[str]) -> frozenset[str]:

@@ -25,6 +25,41 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
 
 
+class Availability(StrEnum):
+    """Instance Availability (0008,0056), PS3.3 C.4.23.1.1; the least available last."""
+
+    ONLINE = "ONLINE"
+    NEARLINE = "NEARLINE"  # on slow media, comes when it is asked for
+    OFFLINE = "OFFLINE"  # needs a person
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedInstance:
+    """An instance that an availability notice names (PS3.4 R.3.2.1.1)."""
+
+    series_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    availability: Availability
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCounts:
+    """Inputs of a series that notices name as available, and how many of them are here."""
+
+    named: int
+    here: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesCount:
+    """Current instances of a series, and those of them that a role may use."""
+
+    instances: int
+    inputs: int
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A stored instance that is to be recorded. ``received_at`` is aware UTC."""

@@ -23,6 +23,7 @@ class StudyState(StrEnum):
     DELIVERING = "delivering"  # results are in the outbox
     DELIVERED = "delivered"  # every destination has confirmed
     NOT_EVALUABLE = "not evaluable"  # no result is possible, and the reason says why
+    HELD = "held"  # incomplete at its deadline: waits for input or for a person
     QUARANTINED = "quarantined"  # a person has to look at it
     FAILED = "failed"  # kept; tried again by policy, then by hand
 
@@ -44,6 +45,8 @@ INITIAL_STATE: Final = StudyState.RECEIVING
 TRANSITIONS: Final = (
     Transition(_S.RECEIVING, _S.ASSEMBLED, "complete"),
     Transition(_S.RECEIVING, _S.NOT_EVALUABLE, "waiting will not help, or its deadline has passed"),
+    Transition(_S.RECEIVING, _S.HELD, "incomplete at its deadline, or never quiet"),
+    Transition(_S.HELD, _S.RECEIVING, "input, or retry"),
     Transition(_S.RECEIVING, _S.QUARANTINED, "contradicting identity, unreadable instances"),
     Transition(_S.ASSEMBLED, _S.QUEUED, "a model takes it"),
     Transition(_S.ASSEMBLED, _S.NOT_EVALUABLE, "no model takes it"),

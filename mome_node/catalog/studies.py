@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from mome_node.catalog.records import Arrival, EventRecord, StudyRecord
@@ -123,6 +123,19 @@ def _append_event(
     )
 
 
+def note_waiting(session: Session, study_uid: str, reason: str) -> None:
+    """Say why a receiving study waits; no step, and nothing if it has gone on."""
+    session.execute(
+        update(StudyTable)
+        .where(
+            StudyTable.study_uid == study_uid,
+            StudyTable.state == StudyState.RECEIVING.value,
+            StudyTable.reason != reason,
+        )
+        .values(reason=reason)
+    )
+
+
 def recover_interrupted(session: Session, cause: str, at: datetime) -> tuple[str, ...]:
     """Return what a crash interrupted to the queue; the UIDs of those studies."""
     states = [state.value for state in INTERRUPTIBLE]
@@ -163,13 +176,22 @@ def awaiting_assembly(session: Session) -> tuple[StudyRecord, ...]:
 
 
 def with_late_input(session: Session) -> tuple[StudyRecord, ...]:
-    """Return the studies that have to reopen: input came after they were assembled."""
+    """Return the studies that have to reopen: input came after they were assembled.
+
+    A held study reopens whatever comes for it, the same images again or a notice, too.
+    """
     states = [state.value for state in StudyState if reopens_on_late_input(state)]
     return tuple(
         _records(
             session,
             StudyTable.state.in_(states),
-            StudyTable.input_count > StudyTable.assembled_inputs,
+            or_(
+                StudyTable.input_count > StudyTable.assembled_inputs,
+                and_(
+                    StudyTable.state == StudyState.HELD.value,
+                    StudyTable.last_received_at > StudyTable.assembled_at,
+                ),
+            ),
         )
     )
 

@@ -102,6 +102,20 @@ class InstanceTable(Base):
     superseded_at: Mapped[datetime | None]
 
 
+class AvailabilityTable(Base):
+    """What availability notices (PS3.4 annex R) say of the instances that they name."""
+
+    __tablename__ = "availability"
+
+    study_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    series_uid: Mapped[str] = mapped_column(_UID)
+    sop_class_uid: Mapped[str] = mapped_column(_UID)
+    availability: Mapped[str] = mapped_column(String(16))
+    calling_ae: Mapped[str] = mapped_column(String(64))
+    received_at: Mapped[datetime]
+
+
 class EventTable(Base):
     """The history of all studies; it outlives their other rows.
 

@@ -12,6 +12,7 @@ from mome_node.catalog.states import StudyState
 from mome_node.cli.arguments import add_command, add_config, add_json
 from mome_node.cli.output import say, say_json, say_table
 from mome_node.errors import CatalogError
+from mome_node.jobs.deadline import FREED_BY_HAND
 from mome_node.settings import load_settings
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def add_commands(commands: Commands) -> None:
     for name, text, run in (
         ("studies", "list the studies that the node knows", studies),
         ("show", "one study: its history, results and deliveries", show),
-        ("retry", "try a failed study again", retry),
+        ("retry", "try a failed study again, or evaluate a held one as it is", retry),
         ("resend", "send the current results of a study again", resend),
         ("pause", "stop evaluation and delivery; receiving goes on", pause),
         ("resume", "end the pause", resume),
@@ -110,12 +111,18 @@ def show(options: argparse.Namespace) -> int:
 
 
 def retry(options: argparse.Namespace) -> int:
-    """Put a failed study back: to delivery if it has results, else to evaluation."""
+    """Put a failed study back, to delivery or to evaluation; free a held one."""
     with _catalog(options) as catalog:
         study = catalog.study(options.uid)
         now = datetime.now(UTC)
+        if study.state is StudyState.HELD:
+            catalog.transition(options.uid, study.state, StudyState.RECEIVING, FREED_BY_HAND, now)
+            say("the study is evaluated with what is here, as soon as it is quiet")
+            return 0
         if study.state is not StudyState.FAILED:
-            raise CatalogError(f"the study is {study.state.value}; only a failed one is retried")
+            raise CatalogError(
+                f"the study is {study.state.value}; only a failed or a held one is retried"
+            )
         refused = [d for d in catalog.deliveries_of(options.uid) if d.state is DeliveryState.FAILED]
         if refused:
             sent = catalog.resend(options.uid, "retry by hand", now)

@@ -59,7 +59,13 @@ port = {pacs.port}
 """
 
 PASSED = (StudyState.DELIVERED,)
-ENDED = (*PASSED, StudyState.NOT_EVALUABLE, StudyState.QUARANTINED, StudyState.FAILED)
+ENDED = (
+    *PASSED,
+    StudyState.HELD,
+    StudyState.NOT_EVALUABLE,
+    StudyState.QUARANTINED,
+    StudyState.FAILED,
+)
 
 
 class DemonstrationError(NodeError):

@@ -119,3 +119,7 @@ class InstanceFacts:
     samples_per_pixel: int = 1
     synthetic: bool = False  # Synthetic Data (0008,001C) is YES
     frames: tuple[FrameFacts, ...] = field(default=())
+    images_in_acquisition: int | None = None  # (0020,1002)
+    series_instances: int | None = None  # NumberOfSeriesRelatedInstances (0020,1209)
+    concatenation_uid: str = ""  # (0020,9161): one enhanced object sent as several instances
+    concatenation_total: int | None = None  # InConcatenationTotalNumber (0020,9163)

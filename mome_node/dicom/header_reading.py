@@ -55,19 +55,20 @@ _UID = re.compile(r"[0-9.]{1,128}")
 WANTED_KEYWORDS = tuple(
     """
     AcquisitionDate AcquisitionDateTime AcquisitionNumber AcquisitionTime BodyPartExamined Columns
-    ComplexImageComponent ContentDate ContentTime ContrastBolusAgent ContrastBolusAgentSequence
-    DiffusionBValue DiffusionDirectionality DiffusionGradientDirectionSequence
-    DiffusionGradientOrientation DimensionIndexSequence EchoPlanarPulseSequence EchoPulseSequence
-    EchoTime FlipAngle FrameOfReferenceUID ImageComments ImageLaterality ImageOrientationPatient
-    ImagePositionPatient ImageType InstanceNumber InversionTime IssuerOfPatientID Laterality
+    ComplexImageComponent ConcatenationUID ContentDate ContentTime ContrastBolusAgent
+    ContrastBolusAgentSequence DiffusionBValue DiffusionDirectionality
+    DiffusionGradientDirectionSequence DiffusionGradientOrientation DimensionIndexSequence
+    EchoPlanarPulseSequence EchoPulseSequence EchoTime FlipAngle FrameOfReferenceUID ImageComments
+    ImageLaterality ImageOrientationPatient ImagePositionPatient ImagesInAcquisition ImageType
+    InConcatenationTotalNumber InstanceNumber InversionTime IssuerOfPatientID Laterality
     MagneticFieldStrength Manufacturer ManufacturerModelName Modality MRAcquisitionType
-    NumberOfFrames NumberOfTemporalPositions PatientBirthDate PatientID PatientName PatientPosition
-    PatientSex PixelSpacing ProtocolName PulseSequenceName RealWorldValueMappingSequence
-    ReceiveCoilName RepetitionTime RescaleIntercept RescaleSlope RescaleType Rows SamplesPerPixel
-    ScanningSequence ScanOptions SequenceName SequenceVariant SeriesDescription SeriesInstanceUID
-    SeriesNumber SharedFunctionalGroupsSequence SliceThickness SOPClassUID SOPInstanceUID
-    SpacingBetweenSlices SpecificCharacterSet StudyDate StudyDescription StudyInstanceUID
-    SyntheticData TemporalPositionIdentifier TriggerTime Units
+    NumberOfFrames NumberOfSeriesRelatedInstances NumberOfTemporalPositions PatientBirthDate
+    PatientID PatientName PatientPosition PatientSex PixelSpacing ProtocolName PulseSequenceName
+    RealWorldValueMappingSequence ReceiveCoilName RepetitionTime RescaleIntercept RescaleSlope
+    RescaleType Rows SamplesPerPixel ScanningSequence ScanOptions SequenceName SequenceVariant
+    SeriesDescription SeriesInstanceUID SeriesNumber SharedFunctionalGroupsSequence SliceThickness
+    SOPClassUID SOPInstanceUID SpacingBetweenSlices SpecificCharacterSet StudyDate StudyDescription
+    StudyInstanceUID SyntheticData TemporalPositionIdentifier TriggerTime Units
     """.split()  # noqa: SIM905 (sixty quoted names are harder to read)
 )
 """Every element that is read at the top of a data set."""
@@ -149,6 +150,10 @@ def _facts(stream: HeaderStream) -> InstanceFacts:
         samples_per_pixel=top.integer("SamplesPerPixel") or 1,
         synthetic=top.text("SyntheticData") == "YES",
         frames=frames,
+        images_in_acquisition=top.integer("ImagesInAcquisition"),
+        series_instances=top.integer("NumberOfSeriesRelatedInstances"),
+        concatenation_uid=top.text("ConcatenationUID"),
+        concatenation_total=top.integer("InConcatenationTotalNumber"),
     )
 
 

@@ -10,7 +10,7 @@ memory that does not grow with the data set.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from pydicom.datadict import dictionary_VR
@@ -51,11 +51,24 @@ class Encoding:
 
 
 @dataclass(slots=True)
+class WalkedItem:
+    """What was wanted of a data set or of one item: raw values, and items of sequences."""
+
+    values: dict[int, bytes] = field(default_factory=dict)
+    sequences: dict[int, list[WalkedItem]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class _Level:
-    """What surrounds the next element; ``end`` is None where a delimiter ends it."""
+    """What surrounds the next element; ``end`` is None where a delimiter ends it.
+
+    ``item`` and ``items`` take what is wanted; None: nothing here is.
+    """
 
     kind: str  # "data set", "sequence" or "fragments"
     end: int | None
+    item: WalkedItem | None = None
+    items: list[WalkedItem] | None = None
 
 
 def walk_header(
@@ -71,9 +84,20 @@ def walk_header(
     data set itself are returned, not those in sequences. HeaderError where the structure is
     broken, HeaderLimitError where it exceeds ``limits``.
     """
+    return walk_items(stream, size, encoding, wanted, limits).values
+
+
+def walk_items(
+    stream: BinaryIO,
+    size: int | None,
+    encoding: Encoding,
+    wanted: frozenset[int],
+    limits: WalkLimits | None = None,
+) -> WalkedItem:
+    """Walk as ``walk_header`` does; what is wanted of the items of wanted sequences, too."""
     walk = _Walk(stream, size, encoding, wanted, limits or WalkLimits())
     walk.run()
-    return walk.found
+    return walk.root
 
 
 class _Walk:
@@ -87,7 +111,7 @@ class _Walk:
         wanted: frozenset[int],
         limits: WalkLimits,
     ) -> None:
-        self.found: dict[int, bytes] = {}
+        self.root = WalkedItem()
         self._stream = stream
         self._size = size
         self._implicit = encoding.is_implicit_vr
@@ -100,7 +124,7 @@ class _Walk:
         self._position = 0
         self._count = 0
         self._depth = 0
-        self._levels = [_Level("data set", size)]
+        self._levels = [_Level("data set", size, self.root)]
 
     def run(self) -> None:
         while self._levels:
@@ -138,7 +162,7 @@ class _Walk:
             raise HeaderError(f"group {group:04X} is not allowed in a data set")
         vr, length = self._vr_and_length(head, length)
         self._count_one()
-        self._value(tag, vr, length, is_root=is_root)
+        self._value(tag, vr, length)
         return False
 
     def _vr_and_length(self, head: bytes, length: int) -> tuple[bytes | None, int]:
@@ -151,30 +175,32 @@ class _Walk:
             return vr, int(self._length.unpack(self._take(4))[0])
         return vr, int(self._tag_vr_length.unpack(head)[3])
 
-    def _value(self, tag: int, vr: bytes | None, length: int, *, is_root: bool) -> None:
+    def _value(self, tag: int, vr: bytes | None, length: int) -> None:
         if length == UNDEFINED:
             may_be_sequence = vr in (b"SQ", b"UN") or (
                 vr is None and _dictionary_vr(tag) in (b"SQ", None)
             )
-            self._enter("sequence" if may_be_sequence else "fragments", None)
+            self._enter("sequence" if may_be_sequence else "fragments", None, tag)
         elif vr == b"SQ" or (vr is None and _dictionary_vr(tag) == b"SQ"):
             self._check_room(length)
-            self._enter("sequence", self._position + length)
-        elif is_root and tag in self._wanted:
+            self._enter("sequence", self._position + length, tag)
+        elif self._levels[-1].item is not None and tag in self._wanted:
             self._keep(tag, vr, length)
         else:
             self._skip(length)
 
     def _keep(self, tag: int, vr: bytes | None, length: int) -> None:
         name = f"element ({tag >> 16:04X},{tag & 0xFFFF:04X})"
-        if tag in self.found:
+        item = self._levels[-1].item
+        assert item is not None  # asked for only there
+        if tag in item.values:
             raise HeaderError(f"{name} stands twice")
         if vr not in (None, b"UN", _dictionary_vr(tag)):
             raise HeaderError(f"{name} has another VR than the standard's")
         if length > _MAX_VALUE:
             raise HeaderError(f"{name} has {length} bytes")
         self._check_room(length)
-        self.found[tag] = self._take(length)
+        item.values[tag] = self._take(length)
 
     def _item(self, level: _Level) -> None:
         group, element, length = self._tag_length.unpack(self._take(8))
@@ -187,16 +213,23 @@ class _Walk:
         elif level.kind == "fragments":
             self._skip(length)
         elif length == UNDEFINED:
-            self._levels.append(_Level("data set", None))
+            self._levels.append(_Level("data set", None, _next_item(level)))
         else:
             self._check_room(length)
-            self._levels.append(_Level("data set", self._position + length))
+            end = self._position + length
+            self._levels.append(_Level("data set", end, _next_item(level)))
 
-    def _enter(self, kind: str, end: int | None) -> None:
+    def _enter(self, kind: str, end: int | None, tag: int) -> None:
         self._depth += 1
         if self._depth > self._limits.max_depth:
             raise HeaderLimitError(f"sequences nest deeper than {self._limits.max_depth}")
-        self._levels.append(_Level(kind, end))
+        item = self._levels[-1].item
+        items: list[WalkedItem] | None = None
+        if item is not None and tag in self._wanted and _dictionary_vr(tag) == b"SQ":
+            if tag in item.sequences:
+                raise HeaderError(f"sequence ({tag >> 16:04X},{tag & 0xFFFF:04X}) stands twice")
+            items = item.sequences[tag] = []
+        self._levels.append(_Level(kind, end, items=items))
 
     def _leave(self) -> None:
         if self._levels.pop().kind != "data set":
@@ -227,6 +260,14 @@ class _Walk:
             return
         while length > 0:
             length -= len(self._take(min(length, _SKIP_CHUNK)))
+
+
+def _next_item(sequence: _Level) -> WalkedItem | None:
+    """Where the elements of a sequence's next item go."""
+    if sequence.items is None:
+        return None
+    sequence.items.append(WalkedItem())
+    return sequence.items[-1]
 
 
 def _dictionary_vr(tag: int) -> bytes | None:

@@ -1,8 +1,9 @@
-"""Data sets of C-STORE requests, written to the store while they arrive.
+"""Data sets of requests: of C-STORE written to the store while they arrive, of N-CREATE kept.
 
 pynetdicom gathers a request's data set in memory, or in a temporary file that outlives an abort.
 Its DIMSE service provider is replaced here, for the associations that we accept, by one that
 hands the bytes to the receipt as they come, so that memory stays flat and nothing is left over.
+Attribute lists of N-CREATE requests are small; more of them than is allowed is dropped.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from typing import Final
 from pydicom.uid import UID
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.dimse_messages import C_STORE_RQ, N_CREATE_RQ, DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA
 
+from mome_node.dicom.uids import is_valid_uid
 from mome_node.ingest.arriving import ArrivingInstance
+from mome_node.ingest.availability import MAX_NOTICE_BYTES, NOTICE_CLASS
 from mome_node.ingest.outcome import Outcome, Status
 from mome_node.ingest.receipt import Reception
 from mome_node.storage.store import InstanceIdentity
@@ -53,18 +56,32 @@ class AssociationTally:
 
 
 class ArrivingDataset(BytesIO):
-    """Stands where pynetdicom keeps a message's data set, and passes a C-STORE's bytes on."""
+    """Stands where pynetdicom keeps a message's data set, and passes a C-STORE's bytes on.
+
+    Of an N-CREATE request it holds the bytes themselves, unless they are ``too_large``, and whether
+    the UIDs of its command can be used.
+    """
 
     def __init__(self, provider: StreamingProvider, message: DIMSEMessage) -> None:
         super().__init__()
         self._provider = provider
         self._message = message
         self.arriving: ArrivingInstance | None = None
+        self.too_large = False
+        self.names_notice = True
+        self.instance_is_valid = True
 
     def write(self, data: bytes) -> int:  # type: ignore[override] # pynetdicom passes bytes
         """Take bytes of the data set; other messages' data sets are none of our services'."""
         if isinstance(self._message, C_STORE_RQ):
             self.opened().write(data)
+        elif isinstance(self._message, N_CREATE_RQ) and not self.too_large:
+            self.too_large = not self._provider.has_room_for(len(data))
+            if self.too_large:
+                self.seek(0)
+                self.truncate()
+            else:
+                super().write(data)
         return len(data)
 
     def opened(self) -> ArrivingInstance:
@@ -82,6 +99,7 @@ class StreamingProvider(DIMSEServiceProvider):
         self.tally = AssociationTally()
         self._reception = reception
         self._unanswered: set[ArrivingInstance] = set()
+        self._notice_bytes = 0
         self._is_closed = False
         self._lock = threading.Lock()
 
@@ -122,6 +140,20 @@ class StreamingProvider(DIMSEServiceProvider):
             self._unanswered.discard(arriving)
         return arriving
 
+    def has_room_for(self, count: int) -> bool:
+        """Take up room for so many bytes of an attribute list, if there is any left.
+
+        Until ``free_room``: a peer that waits for no answer gets no more room than one that does.
+        """
+        with self._lock:
+            self._notice_bytes += count
+            return self._notice_bytes <= MAX_NOTICE_BYTES
+
+    def free_room(self) -> None:
+        """Give room back: what waits to be answered is at most a few more requests."""
+        with self._lock:
+            self._notice_bytes = 0
+
     def discard_unanswered(self) -> None:
         """Forget what was on its way when the connection ended."""
         with self._lock:
@@ -132,15 +164,32 @@ class StreamingProvider(DIMSEServiceProvider):
 
 
 def replace_unusable_uids(message: DIMSEMessage) -> None:
-    """Let a C-STORE request with an empty or over-long UID through to its own refusal.
+    """Let a request with an empty or over-long UID through to its own refusal.
 
     The library would end the association, or answer nothing at all. What was sent is already
     with the receipt, which refuses it.
     """
-    if not isinstance(message, C_STORE_RQ) or not isinstance(message.data_set, ArrivingDataset):
+    if not isinstance(message.data_set, ArrivingDataset):
+        return
+    if isinstance(message, N_CREATE_RQ):
+        _replace_notice_uids(message, message.data_set)
+    if not isinstance(message, C_STORE_RQ):
         return
     message.data_set.opened()
     for keyword in ("AffectedSOPClassUID", "AffectedSOPInstanceUID"):
         value = message.command_set.get(keyword)
         if not isinstance(value, str) or not 0 < len(value) <= 64:
             setattr(message.command_set, keyword, _STAND_IN_UID)
+
+
+def _replace_notice_uids(message: N_CREATE_RQ, attributes: ArrivingDataset) -> None:
+    """Lead every N-CREATE request to the one service that answers it, whatever it names."""
+    command = message.command_set
+    attributes.names_notice = command.get("AffectedSOPClassUID") == NOTICE_CLASS
+    command.AffectedSOPClassUID = UID(NOTICE_CLASS)
+    instance = command.get("AffectedSOPInstanceUID")
+    if not instance:
+        command.pop("AffectedSOPInstanceUID", None)  # we name it then (PS3.7 10.1.5.1.4)
+    elif not isinstance(instance, str) or not is_valid_uid(instance):
+        attributes.instance_is_valid = False
+        command.AffectedSOPInstanceUID = _STAND_IN_UID

@@ -1,4 +1,4 @@
-"""The DIMSE door: Verification and Storage SCP (PS3.4 annexes A and B)."""
+"""The DIMSE door: Verification, Storage and availability notices (PS3.4 annexes A, B and R)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from typing import Final, Self
 
 import structlog
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    generate_uid,
+)
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_primitives import C_STORE, N_CREATE
 from pynetdicom.pdu import A_ABORT_RQ, A_RELEASE_RQ
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import register_uid, uid_to_service_class
@@ -24,6 +30,12 @@ from mome_node.dicom.classes import (
 )
 from mome_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from mome_node.errors import SettingsError
+from mome_node.ingest.availability import (
+    NOTICE_CLASS,
+    NoticeAnswer,
+    NoticeReception,
+    NoticeStatus,
+)
 from mome_node.ingest.dimse import ArrivingDataset, StreamingProvider, replace_unusable_uids
 from mome_node.ingest.outcome import Outcome, Status
 from mome_node.ingest.peers import Admission
@@ -36,6 +48,11 @@ _VERIFICATION: Final = "1.2.840.10008.1.1"
 _CALLING_AE_NOT_RECOGNISED: Final = (0x01, 0x01, 0x03)
 _CALLED_AE_NOT_RECOGNISED: Final = (0x01, 0x01, 0x07)
 _MAX_OTHER_PDU_BYTES: Final = 1 << 20  # an A-ASSOCIATE-RQ with all its contexts stays below
+NOTICE_TRANSFER_SYNTAXES: Final = (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+)
 _MAX_COMMENT: Final = 64  # Error Comment (0000,0902) is LO
 
 
@@ -54,7 +71,10 @@ class ScpSettings:
 
 
 class StorageScp:
-    """Receives C-ECHO and C-STORE and hands every instance to the one receipt."""
+    """Receives C-ECHO and C-STORE and hands every instance to the one receipt.
+
+    With ``notices`` it takes availability notices, too.
+    """
 
     def __init__(
         self,
@@ -62,12 +82,14 @@ class StorageScp:
         reception: Reception,
         admission: Admission,
         tls: ssl.SSLContext | None = None,
+        notices: NoticeReception | None = None,
     ) -> None:
         self._settings = settings
         self._reception = reception
         self._admission = admission
         self._tls = tls
-        self._ae = _application_entity(settings)
+        self._notices = notices
+        self._ae = _application_entity(settings, takes_notices=notices is not None)
         self._server: ThreadedAssociationServer | None = None
 
     @property
@@ -91,6 +113,7 @@ class StorageScp:
                     (evt.EVT_DIMSE_RECV, _on_message),
                     (evt.EVT_C_ECHO, _on_echo),
                     (evt.EVT_C_STORE, self._on_store),
+                    (evt.EVT_N_CREATE, self._on_notice),
                     (evt.EVT_PDU_RECV, _on_pdu_received),
                     (evt.EVT_PDU_SENT, _on_pdu_sent),
                     (evt.EVT_CONN_CLOSE, _on_connection_closed),
@@ -139,10 +162,39 @@ class StorageScp:
         else:
             outcome = self._reception.receive(arriving, event.assoc.requestor.ae_title.strip())
         provider.tally.count(outcome)
-        return _answer(outcome)
+        return _answer(outcome.status, outcome.comment)
+
+    def _on_notice(self, event: evt.Event) -> tuple[Dataset, Dataset | None]:
+        provider = _provider(event.assoc)
+        assert isinstance(event.request, N_CREATE)
+        attributes = event.request.AttributeList
+        assert isinstance(attributes, ArrivingDataset)  # its provider put it there
+        try:
+            answer = self._notice_answer(event, attributes)
+        finally:
+            provider.free_room()
+        named = None
+        if answer.status is NoticeStatus.SUCCESS and not event.request.AffectedSOPInstanceUID:
+            named = Dataset()
+            named.AffectedSOPInstanceUID = generate_uid(prefix=None)
+        return _answer(answer.status, answer.comment), named
+
+    def _notice_answer(self, event: evt.Event, attributes: ArrivingDataset) -> NoticeAnswer:
+        is_notice = attributes.names_notice and event.context.abstract_syntax == NOTICE_CLASS
+        if not is_notice or self._notices is None:
+            return NoticeAnswer(NoticeStatus.NO_SUCH_CLASS, "only availability notices are taken")
+        if not attributes.instance_is_valid:
+            return NoticeAnswer(NoticeStatus.INVALID_INSTANCE, "no UID (PS3.5 9.1)")
+        if attributes.too_large:
+            return NoticeAnswer(NoticeStatus.RESOURCE_LIMITATION, "the notice is too large")
+        return self._notices.receive(
+            attributes.getvalue(),
+            event.context.transfer_syntax,
+            event.assoc.requestor.ae_title.strip(),
+        )
 
 
-def _application_entity(settings: ScpSettings) -> AE:
+def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
     for uid, keyword in PRIVATE_STORAGE_CLASSES.items():
         if uid_to_service_class(uid) is not StorageServiceClass:
             register_uid(uid, keyword, StorageServiceClass)
@@ -163,6 +215,8 @@ def _application_entity(settings: ScpSettings) -> AE:
     transfer_syntaxes = list(decodable_transfer_syntaxes())
     for sop_class in storage_classes():
         entity.add_supported_context(sop_class, transfer_syntaxes)
+    if takes_notices:
+        entity.add_supported_context(NOTICE_CLASS, list(NOTICE_TRANSFER_SYNTAXES))
     return entity
 
 
@@ -218,11 +272,11 @@ def _on_echo(_event: evt.Event) -> int:
     return Status.SUCCESS.value
 
 
-def _answer(outcome: Outcome) -> Dataset:
+def _answer(status: Status | NoticeStatus, comment: str) -> Dataset:
     answer = Dataset()
-    answer.Status = outcome.status.value
-    if outcome.status is not Status.SUCCESS:
-        answer.ErrorComment = outcome.comment[:_MAX_COMMENT]
+    answer.Status = status.value
+    if status != Status.SUCCESS:
+        answer.ErrorComment = comment[:_MAX_COMMENT]
     return answer
 
 

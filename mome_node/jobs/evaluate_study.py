@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def evaluate_study(
     if plan.verdict is not Verdict.EVALUABLE:
         quarantine = plan.verdict is Verdict.QUARANTINED
         return NotEvaluated("; ".join(plan.reasons), quarantine)
+    plan = replace(plan, warnings=(*request.lacking, *plan.warnings))
     digest = inputs_digest(plan, {i.sop_instance_uid: i.sha256 for i in request.instances})
     paths = {i.sop_instance_uid: i.path for i in request.instances}
     steps: list[PreparationSteps] = []

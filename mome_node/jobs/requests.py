@@ -50,7 +50,8 @@ class EvaluationRequest:
     """Evaluate one revision of one study and leave its result objects in ``out_dir``.
 
     ``recorded_at`` is the time of the event that the objects' dates and times come from. ``debug``
-    adds pictures of each step from the images to the primary model's inputs.
+    adds pictures of each step from the images to the primary model's inputs. ``lacking`` is what
+    the site lets the study be evaluated without: warnings for the report.
     """
 
     study_uid: str
@@ -64,6 +65,7 @@ class EvaluationRequest:
     predecessor: Predecessor | None = None
     pictures: bool = False
     debug: bool = False
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

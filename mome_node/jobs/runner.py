@@ -9,16 +9,19 @@ from functools import partial
 
 import structlog
 
+from mome_node.assembly.arrivals import Arrived
 from mome_node.assembly.completeness import Action
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.delivery.outbox import Outbox
 from mome_node.errors import TransitionRefusedError
+from mome_node.jobs.archive_counts import ArchiveCounts
 from mome_node.jobs.receiving import ReceivingStudies
 from mome_node.jobs.retries import times_begun
 from mome_node.jobs.stages import Stages
 from mome_node.jobs.timers import Timers, guarded
+from mome_node.jobs.witnesses import Witnesses
 
 log = structlog.get_logger(__name__)
 
@@ -37,18 +40,23 @@ class Runner:
         stages: Stages,
         outbox: Outbox,
         monotonic: Callable[[], float] = time.monotonic,
+        archive: ArchiveCounts | None = None,
     ) -> None:
         self._catalog = catalog
         self._stages = stages
         self._outbox = outbox
         self._monotonic = monotonic
-        self._receiving = ReceivingStudies(stages.policy.quiet_s, monotonic)
+        self._archive = archive
+        self._witnesses = Witnesses(catalog, archive)
+        patience = stages.policy.patience
+        self._receiving = ReceivingStudies(patience.quiet_s, monotonic, patience.hard_limit_s)
         self._evaluator_again_at = monotonic()
         self._timers = Timers(
             (self.assembly_turn, PERIOD_S),
             (self.evaluation_turn, PERIOD_S),
             (self.retry_turn, RETRY_PERIOD_S),
             (self.delivery_turn, PERIOD_S),
+            (self.counts_turn, PERIOD_S),
         )
 
     def start(self) -> None:
@@ -67,13 +75,17 @@ class Runner:
         for study in self._catalog.studies_in(StudyState.ASSEMBLED):
             # Nothing else assembles: this one was cut off before a model could have it.
             _tolerating_news(partial(self._stages.reopen, cause="its assembly broke off"), study)
+        held = []
         for study in self._catalog.studies_with_late_input():
-            _tolerating_news(self._stages.reopen, study)
+            if study.state is StudyState.HELD:
+                held.append(study)
+            else:
+                _tolerating_news(self._stages.reopen, study)
+        held = self._held_after_reopening(held)
         waiting = self._catalog.studies_awaiting_assembly()
-        self._receiving.watch(waiting)
+        self._receiving.watch((*waiting, *held))
         for study in waiting:
-            if self._receiving.is_due(study):
-                _tolerating_news(self._assemble, study)
+            _tolerating_news(self._look, study)
 
     def evaluation_turn(self) -> None:
         """Run the models on one queued study."""
@@ -102,18 +114,44 @@ class Runner:
         for study in self._catalog.studies_in(StudyState.DELIVERING):
             _tolerating_news(self._stages.settle, study)
 
-    def _assemble(self, study: StudyRecord) -> None:
+    def counts_turn(self) -> None:
+        """Ask the PACS what it has of the studies that receive."""
+        if self._archive is not None:
+            self._archive.ask(self._catalog.studies_awaiting_assembly())
+
+    def _held_after_reopening(self, held: list[StudyRecord]) -> list[StudyRecord]:
+        """Reopen those held studies for which something came that has all come.
+
+        While images still come a study stays in sight as held: it may be one that never ends.
+        """
+        if held:
+            self._receiving.watch((*self._catalog.studies_awaiting_assembly(), *held))
+        quiet = [study for study in held if self._receiving.is_quiet(study)]
+        for study in quiet:
+            _tolerating_news(self._stages.reopen, study)
+        return [study for study in held if study not in quiet]
+
+    def _look(self, study: StudyRecord) -> None:
+        """Assemble a study if it is time to."""
+        arrived = self._witnesses.arrived(study, self._receiving)
+        if self._receiving.is_due(study, arrived):
+            self._assemble(study, arrived)
+
+    def _assemble(self, study: StudyRecord, arrived: Arrived) -> None:
         # Set first: a study whose look fails is not looked at again twice a second.
         self._receiving.look_again_in(study, LOOK_AGAIN_AFTER_FAULT)
+        self._receiving.looks_with(study, arrived)
         decision = self._stages.assemble(
             study,
+            arrived=arrived,
             seen_for=self._receiving.seen_for(study),
             unchanged_for=self._receiving.unchanged_for(study),
         )
         if decision.action is not Action.WAIT:
             self._receiving.forget(study)
-        elif decision.look_again_at is not None:
-            self._receiving.look_again_in(study, decision.look_again_at - self._stages.clock())
+        elif decision.look_again_in_s is not None:
+            wait = timedelta(seconds=decision.look_again_in_s)
+            self._receiving.look_again_in(study, wait)
 
     def _next_queued(self) -> StudyRecord | None:
         """The study whose evaluation was begun least often, the oldest of those.

@@ -7,23 +7,33 @@ state table; whoever runs it twice, or after a crash, changes nothing that was d
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 
-from mome_node.assembly.completeness import Action, Decision, decide
-from mome_node.assembly.plan import StudyPlan
+from mome_node.assembly.arrivals import Arrived
+from mome_node.assembly.completeness import (
+    Action,
+    Decision,
+    OnDeadline,
+    Patience,
+    Waited,
+    decide,
+)
+from mome_node.assembly.plan import StudyPlan, Verdict
+from mome_node.assembly.promises import unkept_promises
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.assembly.study import plan_study
 from mome_node.catalog.catalog import Catalog
-from mome_node.catalog.records import DeliveryState, StudyRecord
+from mome_node.catalog.records import DeliveryState, EventRecord, StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.errors import CatalogError, NodeError, StorageError
+from mome_node.jobs.deadline import cause_of, is_freed_by_hand, least_rules, shortfall
 from mome_node.jobs.eligibility import no_model_reason, refusals, rules_for
-from mome_node.jobs.reading import SourceInstance, inputs_digest, read_study
+from mome_node.jobs.reading import SourceInstance, StudyFacts, inputs_digest, read_study
 from mome_node.jobs.requests import (
     NOT_TRIED_AGAIN,
     EvaluationInterruptedError,
@@ -41,8 +51,17 @@ log = structlog.get_logger(__name__)
 
 MAX_REASON = 2000
 
-Refused = tuple[tuple[str, str], ...]
-"""The task of each model that may not evaluate a study, with the reason."""
+NOBODY_ASKED = Arrived()
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A study as it is now. ``least`` is its plan with no more required than models need."""
+
+    plan: StudyPlan
+    least: StudyPlan | None
+    facts: StudyFacts
+    sources: tuple[SourceInstance, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +75,13 @@ class SitePolicy:
     station_name: str
     destinations: tuple[str, ...]
     retries: EvaluationRetries = field(default_factory=EvaluationRetries)
+    hard_limit_s: float = 7200.0
+    on_deadline: OnDeadline = OnDeadline.HOLD
+
+    @property
+    def patience(self) -> Patience:
+        """How long to wait for what."""
+        return Patience(self.quiet_s, self.deadline_s, self.hard_limit_s, self.on_deadline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,36 +104,43 @@ class Stages:
         self,
         study: StudyRecord,
         *,
+        arrived: Arrived = NOBODY_ASKED,
         seen_for: timedelta = timedelta(0),
-        unchanged_for: timedelta = timedelta(0),
+        unchanged_for: timedelta | None = None,
     ) -> Decision:
         """Look whether a study is complete, and let it go on if it is.
 
-        ``seen_for`` and ``unchanged_for``: how long somebody watched it receive, and watched
-        nothing come; they count where the recorded times say less, since a clock can be set back.
-        A study that breaks whoever reads it is quarantined.
+        ``arrived``: what others say of it. ``seen_for``: how long somebody watched it receive; it
+        counts where the recorded times say less, since a clock can be set back.
+        ``unchanged_for``: how long somebody watched nothing come; without, the recorded time
+        counts. A study that breaks whoever reads it is quarantined.
         """
+        events = self.catalog.events_of(study.study_uid)
+        by_hand = is_freed_by_hand(events)
         try:
-            plan, digest, refused = self._plan(study)
+            look = self._look(study, by_hand=by_hand)
         except (CatalogError, StorageError):
             raise
         except Exception as error:  # noqa: BLE001  # a study must not break the others' turn
             decision = Decision(Action.QUARANTINE, (f"cannot be read: {_told(error)}",))
-            self._act(study, decision)
+            self._act(study, decision, timedelta(0))
             return decision
         assert study.last_input_at is not None
         now = self.clock()
+        since_first = max(now - _began(study, events), seen_for)
+        silence = now - study.last_input_at if unchanged_for is None else unchanged_for
         decision = decide(
-            plan,
-            first_input_at=min(self._revision_began(study), now - seen_for),
-            last_input_at=min(study.last_input_at, now - unchanged_for),
-            now=now,
-            quiet_s=self.policy.quiet_s,
-            deadline_s=self.policy.deadline_s,
+            look.plan,
+            arrived,
+            Waited(since_first.total_seconds(), silence.total_seconds()),
+            self.policy.patience,
+            promises=unkept_promises(look.facts.instances),
+            least=look.least,
+            by_hand=by_hand,
         )
-        self._act(study, decision)
+        self._act(study, decision, since_first)
         if decision.action is Action.EVALUATE:
-            self._release(study.study_uid, digest, refused)
+            self._release(study.study_uid, look)
         return decision
 
     def evaluate(self, study_uid: str) -> None:
@@ -144,18 +177,18 @@ class Stages:
             cause = "all destinations have it" if states else "kept here: no destination was set"
             self._step(study, StudyState.DELIVERED, cause)
 
-    def _plan(self, study: StudyRecord) -> tuple[StudyPlan, str, Refused]:
-        """The study as it is now, the digest of what would be read, and who may not read it."""
+    def _look(self, study: StudyRecord, *, by_hand: bool) -> _Look:
+        """Read the headers and plan the study as it is now."""
         sources = self._sources(study.study_uid)
         facts = read_study(sources)
-        plan = plan_study(
-            facts.instances,
-            rules_for(self.policy.rules, self.models),
-            now=self.clock(),
-            unreadable=facts.unreadable,
-        )
-        digest = inputs_digest(plan, {s.sop_instance_uid: s.sha256 for s in sources})
-        return plan, digest, refusals(self.models, plan, facts.instances)
+        rules = rules_for(self.policy.rules, self.models)
+        now = self.clock()
+        plan = plan_study(facts.instances, rules, now=now, unreadable=facts.unreadable)
+        least = None
+        may_lack = by_hand or self.policy.on_deadline is OnDeadline.EVALUATE
+        if may_lack and plan.verdict is Verdict.INCOMPLETE:
+            least = plan_study(facts.instances, least_rules(rules), now=now)
+        return _Look(plan, least, facts, sources)
 
     def _sources(self, study_uid: str) -> tuple[SourceInstance, ...]:
         """What an evaluation may read: current instances of classes that a role uses."""
@@ -165,25 +198,28 @@ class Stages:
             if i.role_using
         )
 
-    def _revision_began(self, study: StudyRecord) -> datetime:
-        """When the current revision's deadline began to run."""
-        events = self.catalog.events_of(study.study_uid)
-        opened = [e.at for e in events if e.target is StudyState.RECEIVING]
-        return opened[-1] if opened else study.first_received_at
-
-    def _act(self, study: StudyRecord, decision: Decision) -> None:
-        """Take the step out of receiving that was decided on."""
+    def _act(self, study: StudyRecord, decision: Decision, since_first: timedelta) -> None:
+        """Take the step out of receiving that was decided on, or say what is waited for."""
         target = {
             Action.EVALUATE: StudyState.ASSEMBLED,
+            Action.HOLD: StudyState.HELD,
             Action.NOT_EVALUABLE: StudyState.NOT_EVALUABLE,
             Action.QUARANTINE: StudyState.QUARANTINED,
         }.get(decision.action)
+        cause = cause_of(decision, since_first.total_seconds())[:MAX_REASON]
         if target is not None:
-            self._step(study, target, "; ".join(decision.reasons), seen=study.input_count)
+            self._step(study, target, cause, seen=study.input_count)
+        elif cause != study.reason:
+            self.catalog.note_waiting(study.study_uid, cause)
+            log.info("study waits", study=study.study_uid, why=cause)
 
-    def _release(self, study_uid: str, digest: str, refused: Refused) -> None:
+    def _release(self, study_uid: str, look: _Look) -> None:
         """A complete study goes to the models, or says why no model may have it."""
         study = self.catalog.study(study_uid)
+        plan = look.plan if look.plan.verdict is Verdict.EVALUABLE else look.least
+        assert plan is not None  # decided on
+        digest = inputs_digest(plan, {s.sop_instance_uid: s.sha256 for s in look.sources})
+        refused = refusals(self.models, plan, look.facts.instances)
         if self._has_results_of(study, digest):
             # What came late is nothing that the model reads: the results that are there stand.
             self._step(study, StudyState.DELIVERING, "the same inputs as before")
@@ -231,17 +267,19 @@ class Stages:
         events = self.catalog.events_of(study.study_uid)
         assembled_at = [e.at for e in events if e.target is StudyState.ASSEMBLED][-1]
         results = self.catalog.results_of(study.study_uid)
+        lacking = shortfall(events)
         return EvaluationRequest(
             study_uid=study.study_uid,
             revision=study.revision,
             instances=sources,
-            rules=self.policy.rules,
+            rules=least_rules(self.policy.rules) if lacking else self.policy.rules,
             label=self.policy.label,
             station_name=self.policy.station_name,
             recorded_at=assembled_at.astimezone(),
             out_dir=findings_dir(self.data_dir, study),
             pictures=True,
             predecessor=predecessor_of(study.revision, results, self.store),
+            lacking=lacking,
         )
 
     def _fail(self, study_uid: str, error: Exception) -> None:
@@ -282,6 +320,12 @@ class Stages:
             inputs_seen=seen,
         )
         log.info("study", study=study_uid, state=str(target), cause=cause)
+
+
+def _began(study: StudyRecord, events: Sequence[EventRecord]) -> datetime:
+    """When the current revision's deadline began to run."""
+    opened = [e.at for e in events if e.target is StudyState.RECEIVING]
+    return opened[-1] if opened else study.first_received_at
 
 
 def _told(error: Exception) -> str:

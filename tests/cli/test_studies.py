@@ -11,6 +11,7 @@ import pytest
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import Arrival, DeliveryState, ResultRow
 from mome_node.catalog.states import StudyState
+from mome_node.jobs.deadline import is_freed_by_hand
 from mome_node.settings import load_settings
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -166,6 +167,16 @@ def test_retry_delivers_again_what_was_refused(on, catalog: Catalog) -> None:
     assert [d.state for d in catalog.deliveries_of("1.2")] == [DeliveryState.PENDING]
 
 
+def test_retry_frees_a_held_study(on, catalog: Catalog) -> None:
+    arrive(catalog, "1.2", 1)
+    walk(catalog, "1.2", S.RECEIVING, S.HELD)
+    done = on("retry", "1.2")
+    assert (done.status, done.err) == (0, "")
+    assert "evaluated with what is here" in done.out
+    assert catalog.study("1.2").state is S.RECEIVING
+    assert is_freed_by_hand(catalog.events_of("1.2"))
+
+
 @pytest.mark.parametrize("states", [(), (S.RECEIVING, S.QUARANTINED), TO_REPORTING])
 def test_retry_leaves_a_study_alone_that_has_not_failed(
     on, catalog: Catalog, states: tuple[StudyState, ...]
@@ -175,7 +186,7 @@ def test_retry_leaves_a_study_alone_that_has_not_failed(
     before = catalog.study("1.2")
     done = on("retry", "1.2")
     assert (done.status, done.out) == (1, "")
-    assert f"the study is {before.state}; only a failed one is retried" in done.err
+    assert f"the study is {before.state}; only a failed or a held one is retried" in done.err
     assert catalog.study("1.2") == before
 
 

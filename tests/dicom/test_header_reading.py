@@ -199,3 +199,19 @@ def test_damaged_files_give_facts_or_a_header_error(
     path.write_bytes(bytes(content[: data.draw(st.integers(200, len(content)))]))
     with suppress(HeaderError):
         assert read_facts(path).sop_instance_uid
+
+
+def test_counts_that_an_image_announces_are_read(classic: Dataset, save: Save) -> None:
+    classic.ImagesInAcquisition = "240"
+    classic.NumberOfSeriesRelatedInstances = "480"
+    classic.ConcatenationUID = "1.2.8"
+    classic.InConcatenationTotalNumber = 3
+    facts = read_facts(save(classic))
+    assert (facts.images_in_acquisition, facts.series_instances) == (240, 480)
+    assert (facts.concatenation_uid, facts.concatenation_total) == ("1.2.8", 3)
+
+
+def test_image_that_announces_nothing_has_no_counts(classic: Dataset, save: Save) -> None:
+    facts = read_facts(save(classic))
+    assert (facts.images_in_acquisition, facts.series_instances) == (None, None)
+    assert (facts.concatenation_uid, facts.concatenation_total) == ("", None)

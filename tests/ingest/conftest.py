@@ -22,6 +22,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from mome_node.catalog.catalog import Catalog
+from mome_node.ingest.availability import NoticeReception
 from mome_node.ingest.identity import HeaderLimits
 from mome_node.ingest.outcome import Outcome
 from mome_node.ingest.peers import Admission
@@ -133,7 +134,8 @@ def node(tmp_path: Path, limits: ReceiptLimits) -> Iterator[Node]:
 @pytest.fixture
 def scp(node: Node) -> Iterator[StorageScp]:
     settings = ScpSettings(host="127.0.0.1", port=0, max_associations=4, acse_timeout_s=5)
-    with StorageScp(settings, node.reception, Admission()) as running:
+    notices = NoticeReception(node.catalog, Clock())
+    with StorageScp(settings, node.reception, Admission(), notices=notices) as running:
         yield running
 
 

@@ -16,6 +16,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
 
+from mome_node.assembly.completeness import OnDeadline
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.assembly.study import plan_study
 from mome_node.catalog.catalog import Catalog
@@ -24,6 +25,7 @@ from mome_node.catalog.states import StudyState
 from mome_node.delivery.doubles import MemorySender
 from mome_node.delivery.outbox import Outbox
 from mome_node.dicom.uids import derived_uid
+from mome_node.jobs.archive_counts import ArchiveCounts, SeriesCounts
 from mome_node.jobs.reading import inputs_digest, read_study
 from mome_node.jobs.requests import (
     Evaluated,
@@ -44,6 +46,8 @@ START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TINY = Protocol((32, 32, 8), (16, 16, 6), (32, 32, 8))
 QUIET_S = 60.0
 DEADLINE_S = 1800.0
+HARD_LIMIT_S = 7200.0
+ASK_S = 15.0
 SYNTHETIC = InstalledModel("demo", "1", "d" * 64, "malignancy", True, False, "cpu")
 
 
@@ -126,6 +130,10 @@ class Bench:
     models: tuple[InstalledModel, ...] = (SYNTHETIC,)
     destinations: tuple[str, ...] = ("pacs",)
     quiet_s: float = QUIET_S
+    on_deadline: OnDeadline = OnDeadline.HOLD
+    hard_limit_s: float = HARD_LIMIT_S
+    rules: AssemblyRules = field(default_factory=AssemblyRules)
+    pacs: SeriesCounts | None = None
 
     def __post_init__(self) -> None:
         self.catalog = Catalog.open(f"sqlite:///{self.folder}/catalog.db")
@@ -138,7 +146,14 @@ class Bench:
             catalog=self.catalog,
             store=self.store,
             policy=SitePolicy(
-                AssemblyRules(), self.quiet_s, DEADLINE_S, "label", "MOME", self.destinations
+                self.rules,
+                self.quiet_s,
+                DEADLINE_S,
+                "label",
+                "MOME",
+                self.destinations,
+                hard_limit_s=self.hard_limit_s,
+                on_deadline=self.on_deadline,
             ),
             models=self.models,
             evaluator=self.evaluator,
@@ -147,7 +162,8 @@ class Bench:
         )
         senders = {"pacs": self.sender}
         outbox = Outbox(self.catalog, self.store.open, senders, clock=self.clock.wall)
-        self.runner = Runner(self.catalog, self.stages, outbox, self.clock.monotonic)
+        archive = ArchiveCounts(self.pacs, ASK_S, self.clock.monotonic) if self.pacs else None
+        self.runner = Runner(self.catalog, self.stages, outbox, self.clock.monotonic, archive)
 
     def receive(self, datasets: Iterable[Dataset]) -> None:
         """Keep and index instances, many in one transaction."""
@@ -175,6 +191,7 @@ class Bench:
 
     def turn(self) -> None:
         """One turn of every timer."""
+        self.runner.counts_turn()
         self.runner.assembly_turn()
         self.runner.evaluation_turn()
         self.runner.retry_turn()

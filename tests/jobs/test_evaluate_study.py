@@ -86,6 +86,13 @@ def test_report_of_a_later_revision_names_its_predecessor(exam, models, tmp_path
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == old.sop_instance_uid
 
 
+def test_report_warns_of_what_the_study_was_evaluated_without(exam, models, tmp_path):
+    lacking = ("evaluated although this is missing: 3 images",)
+    made = evaluate_study(replace(request(exam, tmp_path), lacking=lacking), models)
+    assert json.loads(made.findings_path.read_text())["warnings"][0] == lacking[0]
+    assert lacking[0].encode() in made.objects[0].path.read_bytes()
+
+
 def test_synthetic_package_refuses_a_patient(exam, models, tmp_path):
     outcome = evaluate_study(request(exam, tmp_path, patient=True), models)
     assert outcome == NotEvaluated("no clinical model installed")

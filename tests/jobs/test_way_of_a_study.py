@@ -52,9 +52,10 @@ def test_incomplete_study_waits_for_its_deadline_and_says_what_was_missing(bench
     bench.receive(images.without(DYNAMIC))
     bench.wait(1799)
     assert bench.state is StudyState.RECEIVING
+    assert "no dynamic contrast-enhanced series" in bench.study().reason
     bench.clock.advance(1)
     bench.turn()
-    assert bench.state is StudyState.NOT_EVALUABLE
+    assert bench.state is StudyState.HELD
     assert "no dynamic contrast-enhanced series" in bench.study().reason
     assert bench.evaluator.requests == []
 
@@ -70,7 +71,7 @@ def test_incomplete_study_is_not_read_at_every_turn(bench, images, monkeypatch):
     assert looks == []
 
 
-def test_phases_of_unequal_length_wait_and_then_are_not_evaluable(bench, images):
+def test_phases_of_unequal_length_wait_and_then_are_held(bench, images):
     lost = images.of(DYNAMIC)[11]
     assert "SUB" not in lost.SeriesDescription
     bench.receive(d for d in images.without("SUB") if d is not lost)
@@ -78,7 +79,7 @@ def test_phases_of_unequal_length_wait_and_then_are_not_evaluable(bench, images)
     assert bench.state is StudyState.RECEIVING
     bench.clock.advance(1800)
     bench.turn()
-    assert bench.state is StudyState.NOT_EVALUABLE
+    assert bench.state is StudyState.HELD
     assert "still incomplete" in bench.study().reason
 
 
@@ -267,4 +268,4 @@ def test_deadline_passes_though_the_clock_was_set_back(bench, images):
     bench.clock.now -= timedelta(days=3650)
     bench.wait(60)
     bench.wait(1740)
-    assert bench.state is StudyState.NOT_EVALUABLE
+    assert bench.state is StudyState.HELD

@@ -13,7 +13,11 @@ from dataclasses import replace
 from mome_node.assembly.planes import Plane, image_type_values
 from mome_node.assembly.role_words import COMPUTED_B_VALUE, plain
 from mome_node.dicom.diffusion import NO_DIFFUSION_B, STANDARD_B_VALUE
-from mome_node.dicom.diffusion_names import named_in_sequence, named_in_text
+from mome_node.dicom.diffusion_names import (
+    NamedDiffusion,
+    named_in_sequence,
+    named_in_text,
+)
 
 SAME_B_SHARE = 0.025
 """b-values nearer than this share are one nominal value with the imaging gradients counted in."""
@@ -75,13 +79,13 @@ def is_computed(plane: Plane) -> bool:
 
 def is_of_several(plane: Plane) -> bool:
     """Whether the image was made from several b-values: a map, or their average."""
-    return len(named_in_sequence(plane.instance.sequence_name).b_values) > 1
+    return len(_in_sequence_name(plane).b_values) > 1
 
 
 def is_isotropic(plane: Plane) -> bool | None:
     """True for a trace, False for a single direction, None where nothing says."""
     directed = (plane.frame.diffusion_directionality or "").upper()
-    named = named_in_sequence(plane.instance.sequence_name)
+    named = _in_sequence_name(plane)
     if directed == "ISOTROPIC" or image_type_values(plane.image_type) & TRACE_TYPES or named.trace:
         return True
     if directed in ("DIRECTIONAL", "BMATRIX") or named.directed:
@@ -127,6 +131,16 @@ def by_direction(
         isotropic = is_isotropic(plane)
         groups[isotropic, direction_of(plane) if isotropic is False else None].append(plane)
     return [(key[0], groups[key]) for key in sorted(groups, key=str)]
+
+
+def _in_sequence_name(plane: Plane) -> NamedDiffusion:
+    """What Siemens's sequence name tells of a single-frame image.
+
+    That of a multi-frame object is of all its frames, and some makers put the protocol into it.
+    """
+    if len(plane.instance.frames) > 1 and plane.frame.tile is None:
+        return NamedDiffusion()
+    return named_in_sequence(plane.instance.sequence_name)
 
 
 def _may_be_b_0(plane: Plane) -> bool:

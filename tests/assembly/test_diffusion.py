@@ -127,6 +127,14 @@ def test_average_over_several_b_values_is_recognised_by_its_sequence_name(planes
     assert not is_of_several(planes(800.0, sequence_name="ep_b800t")[0])
 
 
+def test_protocol_in_the_sequence_name_of_a_multi_frame_object_says_nothing_of_a_frame(make):
+    frames = [make.frame(make.DIFFUSION, n, b_value=b) for b in (0.0, 800.0) for n in range(6)]
+    whole = make.one_object(make.DIFFUSION, "20", 1, frames, sequence_name="DWI_b0_800")
+    assert not any(is_of_several(p) for p in planes_of([whole]))
+    (role,) = series_roles([whole], AssemblyRules())
+    assert [s.b_value for s in role.stacks] == [0.0, 800.0]
+
+
 def test_b_values_up_to_ten_are_b_0_and_imaging_gradients_make_no_new_shell(planes):
     groups = by_b_value(planes(0.0, 2.0, 800.0, 812.0, 1000.0, None))
     assert [(b, len(of_b)) for b, of_b in groups] == [

@@ -6,19 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mome_node.assembly.evidence import plain
-from mome_node.assembly.phases import Dynamic
+from mome_node.assembly.phases import Dynamic, is_ultrafast
 from mome_node.assembly.plan import Role
 from mome_node.assembly.planes import image_type_values
 from mome_node.assembly.role_rules import FAT_SUPPRESSED_OPTIONS, FAT_SUPPRESSED_WORDS, WATER
 from mome_node.assembly.rules import AssemblyRules
+from mome_node.assembly.runs import counted_from_one
 from mome_node.assembly.series import StudySeries, phase_name
+from mome_node.assembly.sides import is_unilateral, said_sides, side_problem, side_words
 from mome_node.assembly.stacks import PlaneStack
 
 LIKE_COVERAGE = 0.8
 """Candidates that cover at least this share of the largest are alike; the latest is taken."""
-
-CLEARLY_BILATERAL = 1.3
-"""A width of this many times the least bilateral one outweighs a Laterality of one side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +29,20 @@ class DynamicFaults:
     open: tuple[str, ...]
 
 
-def weigh_dynamic(dynamic: Dynamic, rules: AssemblyRules) -> DynamicFaults:
+def weigh_dynamic(dynamic: Dynamic, found: StudySeries, rules: AssemblyRules) -> DynamicFaults:
     """Tell what is wrong with a dynamic, in words."""
-    lasting = [*_wrong_view(dynamic, rules)]
+    lasting = [*_wrong_view(dynamic, rules), *_wrong_contrast(dynamic)]
     if not dynamic.ordered:
         lasting.append(dynamic.evidence)
-    return DynamicFaults(dynamic, tuple(lasting), tuple(_unfinished(dynamic, rules)))
+    unfinished = [*_unfinished(dynamic, rules)]
+    if _lacks_pre(dynamic, found):
+        unfinished.append("the pre-contrast phase is missing: every phase names a contrast agent")
+    return DynamicFaults(dynamic, tuple(lasting), tuple(unfinished))
 
 
 def choose_dynamic(found: StudySeries, rules: AssemblyRules) -> DynamicFaults | None:
     """The dynamic to read: sound, conventional before ultrafast, not a fragment, the latest."""
-    weighed = [weigh_dynamic(d, rules) for d in found.dynamics]
+    weighed = [weigh_dynamic(d, found, rules) for d in found.dynamics]
     if not weighed:
         return None
     most = max(len(w.dynamic.phases) for w in weighed)
@@ -60,25 +62,36 @@ def choose_dynamic(found: StudySeries, rules: AssemblyRules) -> DynamicFaults | 
     return min(weighed, key=rank)
 
 
-def is_ultrafast(dynamic: Dynamic, rules: AssemblyRules) -> bool:
-    """Whether the phases follow each other faster than a conventional dynamic's."""
-    interval = dynamic.interval_s
-    return interval is not None and interval < rules.ultrafast_s
-
-
 def _wrong_view(dynamic: Dynamic, rules: AssemblyRules) -> Iterable[str]:
     first = dynamic.phases[0]
     if first.plane_name != "axial":
         yield f"the dynamic is {first.plane_name}; the model reads axial dynamics"
-    width = first.extent_mm[0]
-    sides = {p.instance.laterality.upper() for s in dynamic.phases for p in s.planes}
-    one_side = len(sides) == 1 and sides <= {"L", "R"}
-    least = rules.min_width_mm * (CLEARLY_BILATERAL if one_side else 1.0)
-    if width < least:
+    if is_unilateral(dynamic, rules):
+        said = ", one side by Laterality" if len(said_sides(dynamic.phases)) == 1 else ""
+        side = side_problem(first) or side_words(first)
         yield (
-            f"the dynamic is unilateral: {width:.0f} mm from left to right"
-            f"{', one side by Laterality' if one_side else ''}; the model reads both breasts"
+            f"the dynamic is unilateral: {first.extent_mm[0]:.0f} mm from left to right{said} "
+            f"({side}); the model reads both breasts"
         )
+
+
+def _wrong_contrast(dynamic: Dynamic) -> Iterable[str]:
+    agents = dynamic.with_contrast
+    if dynamic.ordered and len(agents) > 1 and agents[0] and not all(agents):
+        yield "the earliest phase names a contrast agent and a later one none"
+
+
+def _lacks_pre(dynamic: Dynamic, found: StudySeries) -> bool:
+    """Whether the pre-contrast phase is not among the phases.
+
+    All are given contrast by their headers, and other images are not. One measurement may name it
+    on all of its phases, the one before the injection included: so one series, or numbers that
+    begin with the first, hold the pre-contrast phase.
+    """
+    series = {s.series_uid for s in dynamic.phases}
+    if len(series) < 2 or not all(dynamic.with_contrast) or not found.agent_told:
+        return False
+    return not counted_from_one(dynamic.phases)
 
 
 def _unfinished(dynamic: Dynamic, rules: AssemblyRules) -> Iterable[str]:

@@ -84,6 +84,19 @@ class PlaneStack:
         return float(size[0]), float(size[1]), float(size[2])
 
     @property
+    def centre_x_mm(self) -> float:
+        """Where the middle of the volume lies between right (−) and left (+), in mm LPS."""
+        ends = [
+            p.frame.image_position or (0.0, 0.0, 0.0) for p in (self.planes[0], self.planes[-1])
+        ]
+        plane = self.planes[0]
+        orientation = plane.frame.image_orientation or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+        down, across = plane.frame.pixel_spacing or (0.0, 0.0)
+        along_row = orientation[0] * across * (plane.instance.columns - 1) / 2
+        along_column = orientation[3] * down * (plane.instance.rows - 1) / 2
+        return (ends[0][0] + ends[1][0]) / 2 + along_row + along_column
+
+    @property
     def plane_name(self) -> str:
         """Axial, sagittal or coronal: the patient axis nearest to the normal."""
         return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(self.normal)))]

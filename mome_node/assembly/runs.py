@@ -1,0 +1,288 @@
+"""Parting the volumes of one protocol into runs: copies, an ultrafast run, repeats after motion.
+
+One protocol may be run more than once in a study, and one run may reach the archive twice. What
+shows it are moments and numbers of the acquisition, contrast agent and series; never a name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from mome_node.assembly.phase_order import SAME_MOMENT_S, moments_of
+from mome_node.assembly.planes import image_type_values
+from mome_node.assembly.stacks import PlaneStack
+
+FEWEST_FAST = 3
+"""So many fast volumes at least are an ultrafast run within a conventional dynamic."""
+
+CLEARLY_FASTER = 2.0
+"""The conventional phases of such a dynamic take at least this many times as long."""
+
+LIKE_PACE = 0.25
+"""Gaps that differ by less than this share are one pace."""
+
+MOST_AT_ONCE = 32
+"""A volume is compared with so many of its moment, so that time is bounded."""
+
+COPY = "a second image of the same moment: not a phase of its own"
+REPEATED_PRE = "repeated before contrast was given: the latest complete one is the pre-contrast"
+
+Stacks = list[PlaneStack]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Volumes of one run, in no order yet. ``note``: why they are no dynamic of their own."""
+
+    stacks: tuple[PlaneStack, ...]
+    note: str = ""
+
+
+def runs_of(
+    stacks: Sequence[PlaneStack], *, ultrafast_s: float, doubted: frozenset[str]
+) -> list[Run]:
+    """The runs among volumes of one protocol at one place.
+
+    ``ultrafast_s``: phases that follow each other faster make an ultrafast run. ``doubted``: series
+    whose name says that they are no phases; they yield to another volume of the same moment.
+    """
+    kept, copies = _without_copies(stacks, doubted)
+    runs = []
+    for paced in _by_pace(kept, ultrafast_s):
+        for run in _repeats(paced):
+            phases, dropped = _one_pre(run)
+            runs.append(Run(tuple(phases)))
+            runs += [Run((s,), REPEATED_PRE) for s in dropped]
+    return runs + [Run(tuple(s), COPY) for s in _sets(copies, doubted)]
+
+
+# Copies
+
+
+def _without_copies(stacks: Sequence[PlaneStack], doubted: frozenset[str]) -> tuple[Stacks, Stacks]:
+    """Each moment once, and the copies: other reconstructions, filtered or sent a second time."""
+    types = Counter(_image_types(s) for s in stacks)
+    size = Counter(s.series_uid for s in stacks)
+
+    def rank(stack: PlaneStack) -> tuple[object, ...]:
+        kind = _image_types(stack)
+        return (
+            stack.series_uid in doubted,
+            -types[kind],
+            -len(kind),
+            sorted(kind),
+            -len(stack.planes),
+            -size[stack.series_uid],
+            stack.planes[0].sort_key,
+        )
+
+    moments = dict(zip(map(id, stacks), moments_of(stacks), strict=True))
+    kept: Stacks = []
+    copies: Stacks = []
+    at: dict[int, Stacks] = defaultdict(list)
+    for stack in sorted(stacks, key=rank):
+        moment = moments[id(stack)]
+        slot = 0 if moment is None else round(moment / SAME_MOMENT_S)
+        near = [k for n in (slot - 1, slot, slot + 1) for k in at[n]] if moment is not None else []
+        doubtful = stack.series_uid in doubted
+        if any(_is_copy(k, stack, doubtful=doubtful) for k in near):
+            copies.append(stack)
+            continue
+        kept.append(stack)
+        if moment is not None and len(near) < MOST_AT_ONCE:
+            at[slot].append(stack)
+    return kept, copies
+
+
+def _is_copy(kept: PlaneStack, stack: PlaneStack, *, doubtful: bool) -> bool:
+    """Whether two volumes of one acquisition time are one phase, and not two of a shared clock."""
+    if kept.series_uid == stack.series_uid and _image_types(kept) == _image_types(stack):
+        return False  # what part_in_time told apart are two phases
+    if doubtful or _image_types(kept) != _image_types(stack):
+        return True
+    said = [_said(s) for s in (kept, stack)]
+    return said[0] == said[1] and said[0][0] is not None
+
+
+def _said(stack: PlaneStack) -> tuple[float | None, ...]:
+    return (
+        stack.earliest(lambda p: p.frame.content_s),
+        stack.earliest(lambda p: p.frame.trigger_time_ms),
+        stack.earliest(lambda p: p.frame.temporal_position),
+        stack.earliest(lambda p: p.instance.acquisition_number),
+    )
+
+
+def _image_types(stack: PlaneStack) -> frozenset[str]:
+    return image_type_values(stack.planes[0].image_type)
+
+
+def _sets(copies: Sequence[PlaneStack], doubted: frozenset[str]) -> list[Stacks]:
+    """Copies of one kind are a set: the whole dynamic reconstructed another way."""
+    sets: dict[tuple[object, ...], Stacks] = defaultdict(list)
+    for stack in copies:
+        sets[stack.series_uid in doubted, *sorted(_image_types(stack))].append(stack)
+    found = []
+    for key in sorted(sets, key=str):
+        times = sorted(m for m in moments_of(sets[key]) if m is not None)
+        once = all(b - a > SAME_MOMENT_S for a, b in pairwise(times))
+        found += [sets[key]] if once else [[s] for s in sets[key]]
+    return found
+
+
+# Temporal resolution
+
+
+def _by_pace(stacks: Sequence[PlaneStack], ultrafast_s: float) -> list[Stacks]:
+    """The conventional phases, and apart from them an ultrafast run before or among them."""
+    moments = moments_of(stacks)
+    times = [m for m in moments if m is not None]
+    if len(times) < len(stacks) or len(stacks) < FEWEST_FAST + 2:
+        return [list(stacks)]
+    order = sorted(range(len(stacks)), key=times.__getitem__)
+    rising, timed = [stacks[n] for n in order], sorted(times)
+    fast = _fast(rising, timed, ultrafast_s)
+    quick = [t for t, f in zip(timed, fast, strict=True) if f]
+    usual = [t for t, f in zip(timed, fast, strict=True) if not f]
+    if len(quick) < FEWEST_FAST or len(usual) < 2:
+        return [list(stacks)]
+    if np.median(np.diff(usual)) < CLEARLY_FASTER * np.median(np.diff(quick)):
+        return [list(stacks)]
+    return [
+        [s for s, f in zip(rising, fast, strict=True) if f is wanted] for wanted in (False, True)
+    ]
+
+
+def _fast(rising: Sequence[PlaneStack], times: Sequence[float], ultrafast_s: float) -> list[bool]:
+    """For each volume whether it was fast: the next one begins when it ends."""
+    members: dict[str, list[float]] = defaultdict(list)
+    for stack, time in zip(rising, times, strict=True):
+        members[stack.series_uid].append(time)
+    paced = {u: max(np.diff(t)) < ultrafast_s for u, t in members.items() if len(t) >= FEWEST_FAST}
+    gaps = np.diff(times)
+    fast = [bool(g < ultrafast_s) for g in gaps]
+    for n, stack in enumerate(rising[:-1]):
+        if paced.get(stack.series_uid):
+            fast[n] = True
+        elif rising[n + 1].series_uid != stack.series_uid and paced.get(rising[n + 1].series_uid):
+            fast[n] = False  # a conventional phase, begun shortly before the ultrafast run
+    last = paced.get(rising[-1].series_uid, False)
+    if not last and fast[-1] and not paced.get(rising[-2].series_uid):
+        usual = float(np.median([g for g, f in zip(gaps, fast, strict=True) if f]))
+        last = abs(gaps[-1] - usual) <= LIKE_PACE * usual
+    return [*fast, bool(last)]
+
+
+# Repeats
+
+
+def _repeats(stacks: Sequence[PlaneStack]) -> list[Stacks]:
+    """Part a protocol that was run twice: a whole new dynamic after an interrupted or moved one."""
+    series: dict[str, Stacks] = defaultdict(list)
+    moments = dict(zip(map(id, stacks), moments_of(stacks), strict=True))
+    for stack in stacks:
+        series[stack.series_uid].append(stack)
+    for mine in series.values():
+        mine.sort(key=lambda s: (_late(moments[id(s)]), s.planes[0].sort_key))
+    by_time = sorted(series.values(), key=lambda m: (_late(moments[id(m[0])]), m[0].series_uid))
+    timed = all(m is not None for m in moments.values())
+    runs: list[list[Stacks]] = []
+    for n, mine in enumerate(by_time):
+        if runs and not _starts_anew(runs[-1], by_time[n:], timed=timed):
+            runs[-1].append(mine)
+        else:
+            runs.append([mine])
+    return [[s for mine in run for s in mine] for run in runs]
+
+
+def _late(moment: float | None) -> float:
+    return float("inf") if moment is None else moment
+
+
+def _starts_anew(run: Sequence[Stacks], rest: Sequence[Stacks], *, timed: bool) -> bool:
+    """Whether the first series of ``rest`` begins the protocol again rather than continuing it.
+
+    Without a sign the earlier series is taken for the beginning: its first phase is the
+    pre-contrast one, and no post-contrast phase may pass for that.
+    """
+    mine = rest[0]
+    leader = next((m for m in run if len(m) > 1), None)
+    if leader and len(mine) > 1 and _same_length(leader, mine):
+        return any(map(names_agent, leader)) == any(map(names_agent, mine))
+    if not timed:
+        return False
+    before = [names_agent(s) for m in run for s in m]
+    after = [names_agent(s) for m in rest for s in m]
+    if any(before) and not before[0] and not after[0] and any(after):
+        return True
+    return len(mine) == 1 and _counts_again(run, rest) and before[0] == after[0]
+
+
+def _same_length(before: Sequence[PlaneStack], after: Sequence[PlaneStack]) -> bool:
+    """Whether as many phases were meant, or taken."""
+    meant = declared_phases(before)
+    return len(before) == len(after) or (meant > 0 and meant == declared_phases(after))
+
+
+def _counts_again(run: Sequence[Stacks], rest: Sequence[Stacks]) -> bool:
+    """Whether series of one phase each count their acquisitions from the first number again."""
+    if any(len(m) > 1 for m in (*run, *rest)):
+        return False
+    first = [s.earliest(lambda p: p.instance.acquisition_number) for (s,) in run]
+    again = [s.earliest(lambda p: p.instance.acquisition_number) for (s,) in rest]
+    numbers = [n for n in first if n is not None]
+    if len(numbers) < max(len(first), 2) or any(b <= a for a, b in pairwise(numbers)):
+        return False
+    meant = declared_phases([s for (s,) in run])
+    as_meant = meant > 0 and meant == declared_phases(rest[0])
+    length = min(len(first), len(again)) if as_meant else len(first)
+    return len(again) >= length >= 2 and again[:length] == first[:length]
+
+
+def declared_phases(stacks: Sequence[PlaneStack]) -> int:
+    """The phases that the scanner says it took (Number of Temporal Positions), 0 if unsaid."""
+    return max(p.instance.temporal_positions or 0 for s in stacks for p in s.planes)
+
+
+def counted_from_one(stacks: Sequence[PlaneStack]) -> bool:
+    """Whether the acquisition numbers or temporal positions are 1, 2, 3, ...: none is missing."""
+    for numbers in (
+        [s.earliest(lambda p: p.instance.acquisition_number) for s in stacks],
+        [s.earliest(lambda p: p.frame.temporal_position) for s in stacks],
+    ):
+        if sorted(n or 0 for n in numbers) == list(range(1, len(stacks) + 1)):
+            return True
+    return False
+
+
+def names_agent(stack: PlaneStack) -> bool:
+    """Whether the headers of a volume name a contrast agent."""
+    return any(p.instance.contrast_agent for p in stack.planes)
+
+
+def _one_pre(stacks: Sequence[PlaneStack]) -> tuple[Stacks, Stacks]:
+    """Of several pre-contrast series the latest complete one; the phases, and what was dropped.
+
+    They are several scans, not one that took several phases before the contrast came, where each
+    is a series of its own and none declares more phases than one.
+    """
+    moments = moments_of(stacks)
+    if None in moments:
+        return list(stacks), []
+    rising = [s for _, s in sorted(zip(moments, stacks, strict=True), key=lambda t: t[0] or 0.0)]
+    agents = [names_agent(s) for s in rising]
+    before = rising[: agents.index(True)] if any(agents) else []
+    own = Counter(s.series_uid for s in rising)
+    scans = all(own[s.series_uid] == 1 and declared_phases([s]) <= 1 for s in before)
+    if len(before) < 2 or not scans or agents != sorted(agents):
+        return list(stacks), []
+    most = max(len(s.planes) for s in rising)
+    whole = [s for s in before if len(s.planes) == most and not s.problems]
+    taken = (whole or before)[-1]
+    dropped = [s for s in before if s is not taken]
+    return [s for s in stacks if not any(s is d for d in dropped)], dropped

@@ -261,8 +261,13 @@ def counted_from_one(stacks: Sequence[PlaneStack]) -> bool:
 
 
 def names_agent(stack: PlaneStack) -> bool:
-    """Whether the headers of a volume name a contrast agent."""
-    return any(p.instance.contrast_agent for p in stack.planes)
+    """Whether the headers of a volume name a contrast agent, and do not say it was yet to come."""
+    return any(
+        p.frame.contrast_given
+        if p.frame.contrast_given is not None
+        else bool(p.instance.contrast_agent)
+        for p in stack.planes
+    )
 
 
 def _one_pre(stacks: Sequence[PlaneStack]) -> tuple[Stacks, Stacks]:

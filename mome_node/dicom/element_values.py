@@ -102,7 +102,17 @@ class Elements:
 
     def items(self, keyword: str) -> tuple[Elements, ...]:
         """Return the items of a sequence; () if it is absent, overlong or not well formed."""
-        tag = _tag(keyword)
+        return self._items(_tag(keyword))
+
+    def private_item(self, group: int, ending: int) -> Elements | None:
+        """Return the first item of a private sequence (gggg,xxee), whatever block it stands in.
+
+        The block's creator is not asked: anonymised copies have often lost it.
+        """
+        tags = (t for t in self.tags_of(group) if t & 0xFF == ending and t & 0xFFFF > 0xFF)
+        return next((items[0] for tag in tags if (items := self._items(tag))), None)
+
+    def _items(self, tag: int) -> tuple[Elements, ...]:
         if tag not in self._dataset:
             return ()
         element = self._dataset.get_item(tag, keep_deferred=True)

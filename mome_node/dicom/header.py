@@ -34,9 +34,10 @@ class FrameFacts:
     b_value_source: str | None = None  # the element that told, e.g. "(0018,9087)"
     diffusion_directionality: str | None = None
     temporal_position: int | None = None  # TemporalPositionIdentifier or ...Index
-    trigger_time_ms: float | None = None
+    trigger_time_ms: float | None = None  # or TemporalPositionTimeOffset
     acquired_s: float | None = None
     content_s: float | None = None
+    contrast_given: bool | None = None  # ContrastBolusAgentAdministered; enhanced objects only
     image_type: tuple[str, ...] = ()
     rescale_slope: float = 1.0
     rescale_intercept: float = 0.0

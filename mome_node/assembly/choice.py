@@ -11,7 +11,6 @@ from mome_node.assembly.plan import Role
 from mome_node.assembly.planes import image_type_values
 from mome_node.assembly.role_rules import FAT_SUPPRESSED_OPTIONS, FAT_SUPPRESSED_WORDS, WATER
 from mome_node.assembly.rules import AssemblyRules
-from mome_node.assembly.runs import counted_from_one
 from mome_node.assembly.series import StudySeries, phase_name
 from mome_node.assembly.sides import is_unilateral, said_sides, side_problem, side_words
 from mome_node.assembly.stacks import PlaneStack
@@ -29,20 +28,20 @@ class DynamicFaults:
     open: tuple[str, ...]
 
 
-def weigh_dynamic(dynamic: Dynamic, found: StudySeries, rules: AssemblyRules) -> DynamicFaults:
+def weigh_dynamic(dynamic: Dynamic, rules: AssemblyRules) -> DynamicFaults:
     """Tell what is wrong with a dynamic, in words."""
     lasting = [*_wrong_view(dynamic, rules), *_wrong_contrast(dynamic)]
     if not dynamic.ordered:
         lasting.append(dynamic.evidence)
     unfinished = [*_unfinished(dynamic, rules)]
-    if _lacks_pre(dynamic, found):
+    if dynamic.lacks_pre:
         unfinished.append("the pre-contrast phase is missing: every phase names a contrast agent")
     return DynamicFaults(dynamic, tuple(lasting), tuple(unfinished))
 
 
 def choose_dynamic(found: StudySeries, rules: AssemblyRules) -> DynamicFaults | None:
     """The dynamic to read: sound, conventional before ultrafast, not a fragment, the latest."""
-    weighed = [weigh_dynamic(d, found, rules) for d in found.dynamics]
+    weighed = [weigh_dynamic(d, rules) for d in found.dynamics]
     if not weighed:
         return None
     most = max(len(w.dynamic.phases) for w in weighed)
@@ -53,6 +52,7 @@ def choose_dynamic(found: StudySeries, rules: AssemblyRules) -> DynamicFaults | 
             bool(w.lasting),
             bool(w.open),
             is_ultrafast(d, rules),
+            found.agent_told and all(d.with_contrast),  # one with its pre-contrast phase first
             len(d.phases) * 2 < most,
             -(d.started_s or 0.0),
             -len(d.phases),
@@ -79,19 +79,6 @@ def _wrong_contrast(dynamic: Dynamic) -> Iterable[str]:
     agents = dynamic.with_contrast
     if dynamic.ordered and len(agents) > 1 and agents[0] and not all(agents):
         yield "the earliest phase names a contrast agent and a later one none"
-
-
-def _lacks_pre(dynamic: Dynamic, found: StudySeries) -> bool:
-    """Whether the pre-contrast phase is not among the phases.
-
-    All are given contrast by their headers, and other images are not. One measurement may name it
-    on all of its phases, the one before the injection included: so one series, or numbers that
-    begin with the first, hold the pre-contrast phase.
-    """
-    series = {s.series_uid for s in dynamic.phases}
-    if len(series) < 2 or not all(dynamic.with_contrast) or not found.agent_told:
-        return False
-    return not counted_from_one(dynamic.phases)
 
 
 def _unfinished(dynamic: Dynamic, rules: AssemblyRules) -> Iterable[str]:

@@ -37,6 +37,7 @@ class Dynamic:
     start of its acquisition to the start of each phase's, as the scanner wrote them, not the
     moments at which the centre of k-space was read. ``evidence`` names what told the order, or in
     words why nothing did. ``note``: why its volumes are no phases of a dynamic of their own.
+    ``lacks_pre``: its pre-contrast phase is not there, so that nobody knows which posts these are.
     """
 
     phases: tuple[PlaneStack, ...]
@@ -44,6 +45,7 @@ class Dynamic:
     ordered: bool
     evidence: str
     note: str = ""
+    lacks_pre: bool = False
 
     @property
     def started_s(self) -> float | None:

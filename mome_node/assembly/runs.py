@@ -113,7 +113,6 @@ def _said(stack: PlaneStack) -> tuple[float | None, ...]:
     return (
         stack.earliest(lambda p: p.frame.content_s),
         stack.earliest(lambda p: p.frame.trigger_time_ms),
-        stack.earliest(lambda p: p.frame.temporal_position),
         stack.earliest(lambda p: p.instance.acquisition_number),
     )
 
@@ -249,15 +248,30 @@ def declared_phases(stacks: Sequence[PlaneStack]) -> int:
     return max(p.instance.temporal_positions or 0 for s in stacks for p in s.planes)
 
 
-def counted_from_one(stacks: Sequence[PlaneStack]) -> bool:
-    """Whether the acquisition numbers or temporal positions are 1, 2, 3, ...: none is missing."""
-    for numbers in (
+def lacks_first(stacks: Sequence[PlaneStack]) -> bool:
+    """Whether the first of several phases is not there, by the numbers that the scanner gave them.
+
+    Where acquisition numbers or temporal positions tell the phases apart, one of them begins with
+    1. Where neither does, phases of several series may lack it, those of one series do not.
+    """
+    told = [n for n in _numbers(stacks) if len(set(n)) == len(n)]
+    if told:
+        return not any(min(n) == 1 for n in told)
+    return len({s.series_uid for s in stacks}) > 1
+
+
+def _counted(stacks: Sequence[PlaneStack]) -> bool:
+    """Whether the phases are numbered 1, 2, 3, ... as those of one measurement."""
+    return any(sorted(n) == list(range(1, len(stacks) + 1)) for n in _numbers(stacks))
+
+
+def _numbers(stacks: Sequence[PlaneStack]) -> list[list[int]]:
+    """Acquisition numbers and temporal positions, each where every phase has one."""
+    read = (
         [s.earliest(lambda p: p.instance.acquisition_number) for s in stacks],
         [s.earliest(lambda p: p.frame.temporal_position) for s in stacks],
-    ):
-        if sorted(n or 0 for n in numbers) == list(range(1, len(stacks) + 1)):
-            return True
-    return False
+    )
+    return [[int(n) for n in numbers if n is not None] for numbers in read if None not in numbers]
 
 
 def names_agent(stack: PlaneStack) -> bool:
@@ -273,8 +287,7 @@ def names_agent(stack: PlaneStack) -> bool:
 def _one_pre(stacks: Sequence[PlaneStack]) -> tuple[Stacks, Stacks]:
     """Of several pre-contrast series the latest complete one; the phases, and what was dropped.
 
-    They are several scans, not one that took several phases before the contrast came, where each
-    is a series of its own and none declares more phases than one.
+    Phases that one series took before the contrast came belong together and stay.
     """
     moments = moments_of(stacks)
     if None in moments:
@@ -282,12 +295,14 @@ def _one_pre(stacks: Sequence[PlaneStack]) -> tuple[Stacks, Stacks]:
     rising = [s for _, s in sorted(zip(moments, stacks, strict=True), key=lambda t: t[0] or 0.0)]
     agents = [names_agent(s) for s in rising]
     before = rising[: agents.index(True)] if any(agents) else []
-    own = Counter(s.series_uid for s in rising)
-    scans = all(own[s.series_uid] == 1 and declared_phases([s]) <= 1 for s in before)
-    if len(before) < 2 or not scans or agents != sorted(agents):
+    scans: dict[str, Stacks] = defaultdict(list)
+    for stack in before:
+        scans[stack.series_uid].append(stack)
+    one_measurement = declared_phases(before) > max(map(len, scans.values()), default=0)
+    if len(scans) < 2 or agents != sorted(agents) or (one_measurement and _counted(rising)):
         return list(stacks), []
     most = max(len(s.planes) for s in rising)
-    whole = [s for s in before if len(s.planes) == most and not s.problems]
-    taken = (whole or before)[-1]
-    dropped = [s for s in before if s is not taken]
+    whole = [m for m in scans.values() if all(len(s.planes) == most for s in m)]
+    taken = (whole or list(scans.values()))[-1]
+    dropped = [s for s in before if s.series_uid != taken[0].series_uid]
     return [s for s in stacks if not any(s is d for d in dropped)], dropped

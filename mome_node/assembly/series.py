@@ -11,6 +11,7 @@ from mome_node.assembly.phases import Dynamic, is_ultrafast
 from mome_node.assembly.plan import Role, SeriesRole, Stack
 from mome_node.assembly.roles import ClassifiedSeries, classify_series
 from mome_node.assembly.rules import AssemblyRules
+from mome_node.assembly.runs import lacks_first
 from mome_node.assembly.sides import is_unilateral, side_problem, side_words
 from mome_node.assembly.stacks import PlaneStack
 from mome_node.dicom.header import InstanceFacts
@@ -53,6 +54,7 @@ def assess(instances: Sequence[InstanceFacts], rules: AssemblyRules) -> StudySer
         uid: ParsedSeries.of(classify_series(of, rules)) for uid, of in sorted(by_series.items())
     }
     found, parsed = acquired_dynamics(parsed, rules)
+    agent_told = _agent_told(parsed.values())
     dynamics, plain_t1 = [], set()
     for dynamic in found:
         uid = dynamic.phases[0].series_uid
@@ -60,7 +62,7 @@ def assess(instances: Sequence[InstanceFacts], rules: AssemblyRules) -> StudySer
         if lone and not _is_one_phase(parsed[uid].series):
             plain_t1.add(uid)
         else:
-            dynamics.append(dynamic)
+            dynamics.append(replace(dynamic, lacks_pre=agent_told and _lacks_pre(dynamic)))
     plain_t1 -= {s.series_uid for d in dynamics for s in d.phases}
     placed = _placed(dynamics)
     roles = [_series_role(p, placed, rules, plain=uid in plain_t1) for uid, p in parsed.items()]
@@ -68,7 +70,7 @@ def assess(instances: Sequence[InstanceFacts], rules: AssemblyRules) -> StudySer
         roles=tuple(sorted(roles, key=_listing)),
         stacks={uid: p.stacks for uid, p in parsed.items()},
         dynamics=tuple(dynamics),
-        agent_told=_agent_told(parsed.values()),
+        agent_told=agent_told,
     )
 
 
@@ -87,11 +89,11 @@ def plan_stack(stack: PlaneStack, phase: int | None = None, time_s: float | None
 def dynamic_stacks(dynamic: Dynamic) -> tuple[Stack, ...]:
     """The phases of a dynamic as the plan names them.
 
-    They have no number where the order is not known, and a lone phase has none either: nothing
-    tells whether it is the pre-contrast one.
+    They have no number where the order or the pre-contrast phase is not known, and a lone phase has
+    none either: nothing tells whether it is the pre-contrast one.
     """
-    if len(dynamic.phases) == 1:
-        return (plan_stack(dynamic.phases[0]),)
+    if len(dynamic.phases) == 1 or dynamic.lacks_pre:
+        return tuple(plan_stack(s) for s in dynamic.phases)
     return tuple(
         plan_stack(s, n if dynamic.ordered else None, time)
         for n, (s, time) in enumerate(zip(dynamic.phases, dynamic.times_s, strict=True))
@@ -101,6 +103,15 @@ def dynamic_stacks(dynamic: Dynamic) -> tuple[Stack, ...]:
 def _agent_told(parsed: Iterable[ParsedSeries]) -> bool:
     acquired = [i for p in parsed if p.series.role in ACQUIRED for i in p.series.instances]
     return len({bool(i.contrast_agent) for i in acquired}) == 2
+
+
+def _lacks_pre(dynamic: Dynamic) -> bool:
+    """Whether the pre-contrast phase is not among the phases: all are after contrast, none first.
+
+    A measurement may name the agent on all of its phases, the one before the injection included.
+    """
+    several = len(dynamic.phases) > 1 and not dynamic.note
+    return several and all(dynamic.with_contrast) and lacks_first(dynamic.phases)
 
 
 def _is_one_phase(series: ClassifiedSeries) -> bool:
@@ -161,6 +172,8 @@ def _phase_words(places: Sequence[_Place], rules: AssemblyRules) -> str:
         return f"; {dynamic.note or 'one phase, nothing to order it by'}{side}"
     if not dynamic.ordered:
         return f"; order of its phases unknown: {dynamic.evidence}{side}"
+    if dynamic.lacks_pre:
+        return f"; a post-contrast phase, which one is not known: the pre-contrast is missing{side}"
     names = ", ".join(phase_name(n) for _, n in places)
     note = f"; {dynamic.note}" if dynamic.note else ""
     fast = "an ultrafast run, " if is_ultrafast(dynamic, rules) else ""

@@ -26,6 +26,7 @@ from mome_node.assembly.series import (
 )
 from mome_node.assembly.stacks import PlaneStack
 from mome_node.assembly.study_checks import (
+    NAMED_AT_MOST,
     age_problem,
     biopsy_problem,
     body_problem,
@@ -198,13 +199,19 @@ def _noted(found: StudySeries, read: _Read) -> tuple[SeriesRole, ...]:
             noted.append(series if series.role is Role.DCE else with_note(series, why))
         elif series.series_uid in uids:
             losers = [s for s in found.of_role(series.role) if s.series_uid not in uids]
-            names = ", ".join(_name(s) for s in losers)
+            names = _names(losers)
             over = f"; taken before {names}" if losers else ""
             noted.append(with_note(series, f"{why}{over}") if losers or why else series)
         else:
-            winners = ", ".join(_name(s) for s in found.roles if s.series_uid in uids)
+            winners = _names([s for s in found.roles if s.series_uid in uids])
             noted.append(with_note(series, f"not read: {winners} taken ({why})"))
     return tuple(noted)
+
+
+def _names(series: Sequence[SeriesRole]) -> str:
+    named = [_name(s) for s in series[:NAMED_AT_MOST]]
+    more = len(series) - len(named)
+    return ", ".join([*named, *([f"{more} more"] if more else [])])
 
 
 def _name(series: SeriesRole) -> str:

@@ -145,7 +145,7 @@ def _content(
 
 
 def _temporal_offset_ms(groups: Groups) -> float | None:
-    """Temporal Position Time Offset (0020,930D) of the Temporal Position macro, in seconds there."""
+    """Temporal Position Time Offset (0020,930D) (PS3.3 C.7.6.16), told in seconds."""
     position = groups.macro("TemporalPositionSequence")
     seconds = None if position is None else position.number("TemporalPositionTimeOffset")
     return None if seconds is None else seconds * 1000

@@ -245,19 +245,24 @@ def _counts_again(run: Sequence[Stacks], rest: Sequence[Stacks]) -> bool:
 
 def declared_phases(stacks: Sequence[PlaneStack]) -> int:
     """The phases that the scanner says it took (Number of Temporal Positions), 0 if unsaid."""
-    return max(p.instance.temporal_positions or 0 for s in stacks for p in s.planes)
+    return max((p.instance.temporal_positions or 0 for s in stacks for p in s.planes), default=0)
 
 
 def lacks_first(stacks: Sequence[PlaneStack]) -> bool:
     """Whether the first of several phases is not there, by the numbers that the scanner gave them.
 
     Where acquisition numbers or temporal positions tell the phases apart, one of them begins with
-    1. Where neither does, phases of several series may lack it, those of one series do not.
+    1, and trigger times of one series with less than a phase's length. Where none does, phases of
+    several series may lack it, those of one series do not.
     """
     told = [n for n in _numbers(stacks) if len(set(n)) == len(n)]
     if told:
         return not any(min(n) == 1 for n in told)
-    return len({s.series_uid for s in stacks}) > 1
+    if len({s.series_uid for s in stacks}) > 1:
+        return True
+    triggers = [s.earliest(lambda p: p.frame.trigger_time_ms) for s in stacks]
+    rising = sorted(t for t in triggers if t is not None)
+    return len(rising) == len(stacks) and 0 < float(np.diff(rising).min()) < rising[0]
 
 
 def _counted(stacks: Sequence[PlaneStack]) -> bool:

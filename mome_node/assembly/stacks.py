@@ -20,6 +20,7 @@ from mome_node.assembly.planes import (
 )
 from mome_node.assembly.repeats import part_in_time
 from mome_node.assembly.roles import ClassifiedSeries
+from mome_node.assembly.slabs import slabs_of
 from mome_node.dicom.stacking import MIN_SLICES, check_planes
 from mome_node.errors import VolumeError
 
@@ -130,7 +131,7 @@ def _series_problems(series: ClassifiedSeries, stacks: Sequence[PlaneStack]) -> 
 
 
 def _same_geometry(planes: Sequence[Plane]) -> list[list[Plane]]:
-    """Planes of one orientation, pixel spacing, matrix and frame of reference."""
+    """Planes of one orientation, pixel spacing, matrix, frame of reference and side."""
     spacings = sorted({v for p in planes for v in p.frame.pixel_spacing or ()})
     number = dict(zip(spacings, cluster_numbers(spacings, SAME_SPACING_MM), strict=True))
     groups: dict[tuple[object, ...], list[Plane]] = defaultdict(list)
@@ -139,7 +140,7 @@ def _same_geometry(planes: Sequence[Plane]) -> list[list[Plane]]:
         spacing = tuple(number[v] for v in plane.frame.pixel_spacing or ())
         key = (orientation, spacing, i.rows, i.columns, i.frame_of_reference_uid)
         groups[key].append(plane)
-    return [groups[key] for key in sorted(groups, key=str)]
+    return [slab for key in sorted(groups, key=str) for slab in slabs_of(groups[key])]
 
 
 def _volumes(planes: list[Plane], *, is_diffusion: bool) -> list[PlaneStack]:

@@ -172,11 +172,11 @@ def _phase_words(places: Sequence[_Place], rules: AssemblyRules) -> str:
         return f"; {dynamic.note or 'one phase, nothing to order it by'}{side}"
     if not dynamic.ordered:
         return f"; order of its phases unknown: {dynamic.evidence}{side}"
+    fast = "an ultrafast run, " if is_ultrafast(dynamic, rules) else ""
     if dynamic.lacks_pre:
-        return f"; a post-contrast phase, which one is not known: the pre-contrast is missing{side}"
+        return f"; {fast}posts of which the pre-contrast phase is missing: not numbered{side}"
     names = ", ".join(phase_name(n) for _, n in places)
     note = f"; {dynamic.note}" if dynamic.note else ""
-    fast = "an ultrafast run, " if is_ultrafast(dynamic, rules) else ""
     return f"; {fast}{names} of {len(dynamic.phases)} phases by {dynamic.evidence}{side}{note}"
 
 

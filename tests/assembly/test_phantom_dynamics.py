@@ -122,7 +122,7 @@ def test_neither_names_nor_numbers_nor_arrival_move_a_phase(
 ) -> None:
     instances = facts_of(layout)
     usual = dynamic_of(plan_of(instances))
-    for seed in range(3):
+    for seed in range(2):
         assert dynamic_of(plan_of(change(instances, random.Random(seed)))) == usual
 
 

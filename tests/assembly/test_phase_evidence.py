@@ -60,7 +60,7 @@ def phases(plan):
     return [frozenset(s.frames) for s in plan.dce]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     habit=st.sampled_from(HABITS),
     gone=st.sets(st.sampled_from((*FRAME_EVIDENCE, *INSTANCE_EVIDENCE, *TEXT_EVIDENCE))),
@@ -78,7 +78,7 @@ def test_less_evidence_gives_the_same_order_or_none(make, habit, gone):
         assert less.verdict is not Verdict.EVALUABLE
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(habit=st.sampled_from(HABITS), seed=st.integers(0, 10_000))
 def test_arrival_twice_and_in_any_order_changes_nothing(make, habit, seed):
     instances = make.exam(make.DYNAMICS[habit]())
@@ -238,7 +238,7 @@ def test_fat_suppressed_phases_and_a_plain_series_of_their_protocol_are_kept_apa
     assert "1.2.3.3" not in {s.series_uid for s in plan.dce}
 
 
-@pytest.mark.parametrize("name", ["localizer", "t1 SUB", "ADC map", "MIP", "ep2d_diff"])
+@pytest.mark.parametrize("name", ["localizer", "t1 SUB", "ADC map", "MIP"])
 def test_phase_with_a_foreign_name_is_a_phase_and_the_name_is_told(make, name):
     dynamic = make.siemens_dynamic()
     renamed = [replace(i, series_description=name) if i.series_number == 6 else i for i in dynamic]

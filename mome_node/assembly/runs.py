@@ -6,15 +6,15 @@ shows it are moments and numbers of the acquisition, contrast agent and series; 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from mome_node.assembly.phase_order import SAME_MOMENT_S, moments_of
-from mome_node.assembly.planes import image_type_values
+from mome_node.assembly.copies import sets_of, without_copies
+from mome_node.assembly.phase_order import moments_of
 from mome_node.assembly.stacks import PlaneStack
 
 FEWEST_FAST = 3
@@ -25,9 +25,6 @@ CLEARLY_FASTER = 2.0
 
 LIKE_PACE = 0.25
 """Gaps that differ by less than this share are one pace."""
-
-MOST_AT_ONCE = 32
-"""A volume is compared with so many of its moment, so that time is bounded."""
 
 COPY = "a second image of the same moment: not a phase of its own"
 REPEATED_PRE = "repeated before contrast was given: the latest complete one is the pre-contrast"
@@ -51,87 +48,14 @@ def runs_of(
     ``ultrafast_s``: phases that follow each other faster make an ultrafast run. ``doubted``: series
     whose name says that they are no phases; they yield to another volume of the same moment.
     """
-    kept, copies = _without_copies(stacks, doubted)
+    kept, copies = without_copies(stacks, doubted)
     runs = []
     for paced in _by_pace(kept, ultrafast_s):
         for run in _repeats(paced):
             phases, dropped = _one_pre(run)
             runs.append(Run(tuple(phases)))
             runs += [Run((s,), REPEATED_PRE) for s in dropped]
-    return runs + [Run(tuple(s), COPY) for s in _sets(copies, doubted)]
-
-
-# Copies
-
-
-def _without_copies(stacks: Sequence[PlaneStack], doubted: frozenset[str]) -> tuple[Stacks, Stacks]:
-    """Each moment once, and the copies: other reconstructions, filtered or sent a second time."""
-    types = Counter(_image_types(s) for s in stacks)
-    size = Counter(s.series_uid for s in stacks)
-
-    def rank(stack: PlaneStack) -> tuple[object, ...]:
-        kind = _image_types(stack)
-        return (
-            stack.series_uid in doubted,
-            -types[kind],
-            -len(kind),
-            sorted(kind),
-            -len(stack.planes),
-            -size[stack.series_uid],
-            stack.planes[0].sort_key,
-        )
-
-    moments = dict(zip(map(id, stacks), moments_of(stacks), strict=True))
-    kept: Stacks = []
-    copies: Stacks = []
-    at: dict[int, Stacks] = defaultdict(list)
-    for stack in sorted(stacks, key=rank):
-        moment = moments[id(stack)]
-        slot = 0 if moment is None else round(moment / SAME_MOMENT_S)
-        near = [k for n in (slot - 1, slot, slot + 1) for k in at[n]] if moment is not None else []
-        doubtful = stack.series_uid in doubted
-        if any(_is_copy(k, stack, doubtful=doubtful) for k in near):
-            copies.append(stack)
-            continue
-        kept.append(stack)
-        if moment is not None and len(near) < MOST_AT_ONCE:
-            at[slot].append(stack)
-    return kept, copies
-
-
-def _is_copy(kept: PlaneStack, stack: PlaneStack, *, doubtful: bool) -> bool:
-    """Whether two volumes of one acquisition time are one phase, and not two of a shared clock."""
-    if kept.series_uid == stack.series_uid and _image_types(kept) == _image_types(stack):
-        return False  # what part_in_time told apart are two phases
-    if doubtful or _image_types(kept) != _image_types(stack):
-        return True
-    said = [_said(s) for s in (kept, stack)]
-    return said[0] == said[1] and said[0][0] is not None
-
-
-def _said(stack: PlaneStack) -> tuple[float | None, ...]:
-    return (
-        stack.earliest(lambda p: p.frame.content_s),
-        stack.earliest(lambda p: p.frame.trigger_time_ms),
-        stack.earliest(lambda p: p.instance.acquisition_number),
-    )
-
-
-def _image_types(stack: PlaneStack) -> frozenset[str]:
-    return image_type_values(stack.planes[0].image_type)
-
-
-def _sets(copies: Sequence[PlaneStack], doubted: frozenset[str]) -> list[Stacks]:
-    """Copies of one kind are a set: the whole dynamic reconstructed another way."""
-    sets: dict[tuple[object, ...], Stacks] = defaultdict(list)
-    for stack in copies:
-        sets[stack.series_uid in doubted, *sorted(_image_types(stack))].append(stack)
-    found = []
-    for key in sorted(sets, key=str):
-        times = sorted(m for m in moments_of(sets[key]) if m is not None)
-        once = all(b - a > SAME_MOMENT_S for a, b in pairwise(times))
-        found += [sets[key]] if once else [[s] for s in sets[key]]
-    return found
+    return runs + [Run(tuple(s), COPY) for s in sets_of(copies, doubted)]
 
 
 # Temporal resolution

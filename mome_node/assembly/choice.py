@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mome_node.assembly.phases import Dynamic
+from mome_node.assembly.phases import Dynamic, is_ultrafast
 from mome_node.assembly.plan import Role
 from mome_node.assembly.planes import image_type_values
 from mome_node.assembly.role_rules import FAT_SUPPRESSED_OPTIONS, WATER
 from mome_node.assembly.role_words import FAT_SUPPRESSED, plain
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.assembly.series import StudySeries, phase_name
+from mome_node.assembly.sides import is_unilateral, said_sides, side_problem, side_words
 from mome_node.assembly.stacks import PlaneStack
 
 LIKE_COVERAGE = 0.8
 """Candidates that cover at least this share of the largest are alike; the latest is taken."""
-
-CLEARLY_BILATERAL = 1.3
-"""A width of this many times the least bilateral one outweighs a Laterality of one side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +30,13 @@ class DynamicFaults:
 
 def weigh_dynamic(dynamic: Dynamic, rules: AssemblyRules) -> DynamicFaults:
     """Tell what is wrong with a dynamic, in words."""
-    lasting = [*_wrong_view(dynamic, rules)]
+    lasting = [*_wrong_view(dynamic, rules), *_wrong_contrast(dynamic)]
     if not dynamic.ordered:
         lasting.append(dynamic.evidence)
-    return DynamicFaults(dynamic, tuple(lasting), tuple(_unfinished(dynamic, rules)))
+    unfinished = [*_unfinished(dynamic, rules)]
+    if dynamic.lacks_pre:
+        unfinished.append("the pre-contrast phase is missing: every phase names a contrast agent")
+    return DynamicFaults(dynamic, tuple(lasting), tuple(unfinished))
 
 
 def choose_dynamic(found: StudySeries, rules: AssemblyRules) -> DynamicFaults | None:
@@ -51,6 +52,7 @@ def choose_dynamic(found: StudySeries, rules: AssemblyRules) -> DynamicFaults | 
             bool(w.lasting),
             bool(w.open),
             is_ultrafast(d, rules),
+            found.agent_told and all(d.with_contrast),  # one with its pre-contrast phase first
             len(d.phases) * 2 < most,
             -(d.started_s or 0.0),
             -len(d.phases),
@@ -60,25 +62,23 @@ def choose_dynamic(found: StudySeries, rules: AssemblyRules) -> DynamicFaults | 
     return min(weighed, key=rank)
 
 
-def is_ultrafast(dynamic: Dynamic, rules: AssemblyRules) -> bool:
-    """Whether the phases follow each other faster than a conventional dynamic's."""
-    interval = dynamic.interval_s
-    return interval is not None and interval < rules.ultrafast_s
-
-
 def _wrong_view(dynamic: Dynamic, rules: AssemblyRules) -> Iterable[str]:
     first = dynamic.phases[0]
     if first.plane_name != "axial":
         yield f"the dynamic is {first.plane_name}; the model reads axial dynamics"
-    width = first.extent_mm[0]
-    sides = {p.instance.laterality.upper() for s in dynamic.phases for p in s.planes}
-    one_side = len(sides) == 1 and sides <= {"L", "R"}
-    least = rules.min_width_mm * (CLEARLY_BILATERAL if one_side else 1.0)
-    if width < least:
+    if is_unilateral(dynamic, rules):
+        said = ", one side by Laterality" if len(said_sides(dynamic.phases)) == 1 else ""
+        side = side_problem(first) or side_words(first)
         yield (
-            f"the dynamic is unilateral: {width:.0f} mm from left to right"
-            f"{', one side by Laterality' if one_side else ''}; the model reads both breasts"
+            f"the dynamic is unilateral: {first.extent_mm[0]:.0f} mm from left to right{said} "
+            f"({side}); the model reads both breasts"
         )
+
+
+def _wrong_contrast(dynamic: Dynamic) -> Iterable[str]:
+    agents = dynamic.with_contrast
+    if dynamic.ordered and len(agents) > 1 and agents[0] and not all(agents):
+        yield "the earliest phase names a contrast agent and a later one none"
 
 
 def _unfinished(dynamic: Dynamic, rules: AssemblyRules) -> Iterable[str]:

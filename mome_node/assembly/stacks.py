@@ -26,6 +26,7 @@ from mome_node.assembly.planes import (
 )
 from mome_node.assembly.repeats import part_in_time
 from mome_node.assembly.roles import ClassifiedSeries
+from mome_node.assembly.slabs import slabs_of
 from mome_node.dicom.header import InstanceFacts
 from mome_node.dicom.stacking import MIN_SLICES, check_planes
 from mome_node.dicom.tiles import instance_of_tiles
@@ -100,6 +101,19 @@ class PlaneStack:
         return x * y * z
 
     @property
+    def centre_x_mm(self) -> float:
+        """Where the middle of the volume lies between right (−) and left (+), in mm LPS."""
+        ends = [
+            p.frame.image_position or (0.0, 0.0, 0.0) for p in (self.planes[0], self.planes[-1])
+        ]
+        plane = self.planes[0]
+        orientation = plane.frame.image_orientation or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+        down, across = plane.frame.pixel_spacing or (0.0, 0.0)
+        along_row = orientation[0] * across * (plane.instance.columns - 1) / 2
+        along_column = orientation[3] * down * (plane.instance.rows - 1) / 2
+        return (ends[0][0] + ends[1][0]) / 2 + along_row + along_column
+
+    @property
     def plane_name(self) -> str:
         """Axial, sagittal or coronal: the patient axis nearest to the normal."""
         return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(self.normal)))]
@@ -143,7 +157,7 @@ def _series_problems(series: ClassifiedSeries, stacks: Sequence[PlaneStack]) -> 
 
 
 def _same_geometry(planes: Sequence[Plane]) -> list[list[Plane]]:
-    """Planes of one orientation, pixel spacing, matrix and frame of reference."""
+    """Planes of one orientation, pixel spacing, matrix, frame of reference and side."""
     spacings = sorted({v for p in planes for v in p.frame.pixel_spacing or ()})
     number = dict(zip(spacings, cluster_numbers(spacings, SAME_SPACING_MM), strict=True))
     groups: dict[tuple[object, ...], list[Plane]] = defaultdict(list)
@@ -152,7 +166,7 @@ def _same_geometry(planes: Sequence[Plane]) -> list[list[Plane]]:
         spacing = tuple(number[v] for v in plane.frame.pixel_spacing or ())
         key = (orientation, spacing, i.rows, i.columns, i.frame_of_reference_uid)
         groups[key].append(plane)
-    return [groups[key] for key in sorted(groups, key=str)]
+    return [slab for key in sorted(groups, key=str) for slab in slabs_of(groups[key])]
 
 
 def _by_stack_id(planes: list[Plane]) -> list[list[Plane]]:

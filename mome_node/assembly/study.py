@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 
 from mome_node.assembly.choice import (
     DynamicFaults,
     choose_dynamic,
     choose_t2,
-    is_ultrafast,
 )
 from mome_node.assembly.dwi_choice import choose_dwi
-from mome_node.assembly.phases import Dynamic
+from mome_node.assembly.phases import Dynamic, is_ultrafast
 from mome_node.assembly.plan import Role, SeriesRole, StudyPlan, Verdict
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.assembly.series import (
@@ -26,6 +26,7 @@ from mome_node.assembly.series import (
 )
 from mome_node.assembly.stacks import PlaneStack
 from mome_node.assembly.study_checks import (
+    NAMED_AT_MOST,
     age_problem,
     biopsy_problem,
     body_problem,
@@ -33,6 +34,9 @@ from mome_node.assembly.study_checks import (
     unreadable_reason,
 )
 from mome_node.dicom.header import InstanceFacts
+
+LONG_PAUSE = 1.7
+"""A pause between posts of this many usual ones leaves room for a phase that is not there."""
 
 
 def plan_study(
@@ -113,7 +117,7 @@ def _read(found: StudySeries, rules: AssemblyRules) -> _Read:
     sound = weighed is not None and not weighed.lasting and not weighed.open
     if weighed and sound:
         d = weighed.dynamic
-        reasons.append(f"dynamic with {len(d.phases) - 1} post-contrast phases by {d.evidence}")
+        reasons.append(_dynamic_words(d))
         warnings += _dynamic_warnings(d, rules)
     for role, stack, why in ((Role.DWI, dwi, dwi_reason), (Role.T2, t2, t2_reason)):
         if stack is not None:
@@ -145,12 +149,37 @@ def _dynamic_warnings(dynamic: Dynamic, rules: AssemblyRules) -> list[str]:
         warnings.append("the only dynamic is an ultrafast one")
     if None in dynamic.times_s:
         warnings.append(f"seconds between the phases are unknown: ordered by {dynamic.evidence}")
-    agents = [any(p.instance.contrast_agent for p in s.planes) for s in dynamic.phases]
-    if any(agents) and agents != sorted(agents):
+    agents = dynamic.with_contrast
+    if any(agents) and list(agents) != sorted(agents):
         warnings.append("a phase without contrast agent follows one with contrast agent")
     elif any(agents) and agents.count(False) > 1:
         warnings.append(f"{agents.count(False)} phases name no contrast agent; the first is taken")
-    return warnings
+    elif all(agents):
+        warnings.append("every phase names a contrast agent; the first is taken as pre-contrast")
+    return [*warnings, *_long_pauses(dynamic)]
+
+
+def _long_pauses(dynamic: Dynamic) -> Iterator[str]:
+    """Pauses between post-contrast phases in which one may be missing."""
+    interval = dynamic.interval_s
+    times = [t for t in dynamic.times_s if t is not None]
+    if interval is None or len(times) < len(dynamic.times_s):
+        return
+    for n, (before, after) in enumerate(pairwise(times[1:]), start=1):
+        if after - before > LONG_PAUSE * interval:
+            yield (
+                f"{after - before:.0f} s between post {n} and post {n + 1}, "
+                f"usually {interval:.0f} s: a phase may be missing"
+            )
+
+
+def _dynamic_words(dynamic: Dynamic) -> str:
+    """The phases that are read, with their seconds after the pre-contrast one."""
+    told = f"dynamic with {len(dynamic.phases) - 1} post-contrast phases by {dynamic.evidence}"
+    seconds = [t for t in dynamic.times_s if t is not None]
+    if len(seconds) < len(dynamic.times_s):
+        return told
+    return f"{told}, at {', '.join(f'{t:.0f}' for t in seconds[1:])} s after the pre-contrast one"
 
 
 def _noted(found: StudySeries, read: _Read) -> tuple[SeriesRole, ...]:
@@ -170,13 +199,19 @@ def _noted(found: StudySeries, read: _Read) -> tuple[SeriesRole, ...]:
             noted.append(series if series.role is Role.DCE else with_note(series, why))
         elif series.series_uid in uids:
             losers = [s for s in found.of_role(series.role) if s.series_uid not in uids]
-            names = ", ".join(_name(s) for s in losers)
+            names = _names(losers)
             over = f"; taken before {names}" if losers else ""
             noted.append(with_note(series, f"{why}{over}") if losers or why else series)
         else:
-            winners = ", ".join(_name(s) for s in found.roles if s.series_uid in uids)
+            winners = _names([s for s in found.roles if s.series_uid in uids])
             noted.append(with_note(series, f"not read: {winners} taken ({why})"))
     return tuple(noted)
+
+
+def _names(series: Sequence[SeriesRole]) -> str:
+    named = [_name(s) for s in series[:NAMED_AT_MOST]]
+    more = len(series) - len(named)
+    return ", ".join([*named, *([f"{more} more"] if more else [])])
 
 
 def _name(series: SeriesRole) -> str:

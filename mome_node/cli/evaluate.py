@@ -180,7 +180,7 @@ def series(options: argparse.Namespace) -> int:
                 "" if r.series_number is None else r.series_number,
                 r.description,
                 r.role.value,
-                len(r.stacks),
+                _volumes(r),
                 r.reason,
                 "; ".join(r.problems),
             )
@@ -244,6 +244,16 @@ def _several(facts: Sequence[InstanceFacts]) -> str | None:
         return None
     listed = "\n".join(f"  study {uid}, patient {patient!r}" for uid, patient in studies)
     return f"several studies or patients; name a folder with one:\n{listed}"
+
+
+def _volumes(role: SeriesRole) -> str:
+    """How many volumes, and their phases with the seconds after the pre-contrast one."""
+    phases = [
+        f"phase {s.phase}" + ("" if s.time_s is None else f" at {s.time_s:.0f} s")
+        for s in role.stacks
+        if s.phase is not None
+    ]
+    return f"{len(role.stacks)}: {', '.join(phases)}" if phases else str(len(role.stacks))
 
 
 def _series_json(role: SeriesRole) -> dict[str, object]:

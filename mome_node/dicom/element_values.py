@@ -129,6 +129,14 @@ class Elements:
         """Return the items of a sequence; () if it is absent, overlong or not well formed."""
         return self.items_at(_tag(keyword))
 
+    def private_item(self, group: int, ending: int) -> Elements | None:
+        """Return the first item of a private sequence (gggg,xxee), whatever block it stands in.
+
+        The block's creator is not asked: anonymised copies have often lost it.
+        """
+        tags = (t for t in self.tags_of(group) if t & 0xFF == ending and t & 0xFFFF > 0xFF)
+        return next((items[0] for tag in tags if (items := self.items_at(tag))), None)
+
     def items_at(self, tag: int) -> tuple[Elements, ...]:
         """Return the items of the sequence with this tag, as ``items`` does."""
         if tag not in self._there:

@@ -24,6 +24,9 @@ from mome_node.dicom.plane_values import (
 from mome_node.dicom.tiles import is_tiled
 from mome_node.dicom.value_units import units_of
 
+PHILIPS_CLASSIC = (0x2005, 0x0F)
+"""Group and element ending of Philips' item of classic attributes in each frame, (2005,140F)."""
+
 _PULSE_SEQUENCES = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}
 
 TEMPORAL_DIMENSIONS = (0x00209128, 0x0020930D, 0x00189074)
@@ -115,11 +118,11 @@ def _facts_of_frame(
         trigger_time_ms=_first_of(
             first_number(trigger, "NominalCardiacTriggerDelayTime"),
             first_number(trigger, "TriggerTime"),
+            _temporal_offset_ms(groups),
         ),
         acquired_s=_acquired(content, groups.top, first_day),
-        content_s=seconds_since(
-            first_day, groups.top.text("ContentDate"), groups.top.text("ContentTime")
-        ),
+        content_s=_first_of(*_content(groups, content, first_day)),
+        contrast_given=_contrast_given(groups),
         image_type=frame_type,
         rescale_slope=slope,
         rescale_intercept=intercept,
@@ -158,12 +161,42 @@ def _temporal_position(
 
 def _acquired(content: tuple[Elements, ...], top: Elements, first_day: date | None) -> float | None:
     """Seconds of the frame's own date and time, else of the instance's."""
-    frame = date_time_since(first_day, first_text(content, "FrameAcquisitionDateTime"))
+    frame = (
+        date_time_since(first_day, first_text(content, keyword))
+        for keyword in ("FrameAcquisitionDateTime", "FrameReferenceDateTime")
+    )
     classic = (
         seconds_since(first_day, source.text("AcquisitionDate"), source.text("AcquisitionTime"))
         for source in content
     )
-    return _first_of(frame, *classic, date_time_since(first_day, top.text("AcquisitionDateTime")))
+    return _first_of(*frame, *classic, date_time_since(first_day, top.text("AcquisitionDateTime")))
+
+
+def _content(
+    groups: Groups, content: tuple[Elements, ...], first_day: date | None
+) -> Iterator[float | None]:
+    """Seconds of the frame's own content time, else of the instance's.
+
+    A conversion keeps the frame's among the unassigned attributes; Philips, whose Frame
+    Acquisition DateTime is that of the series in all frames, in an item of (2005,140F).
+    """
+    own = None if groups.per_frame is None else groups.per_frame.private_item(*PHILIPS_CLASSIC)
+    for source in (*content, *(() if own is None else (own,)), groups.top):
+        yield seconds_since(first_day, source.text("ContentDate"), source.text("ContentTime"))
+
+
+def _temporal_offset_ms(groups: Groups) -> float | None:
+    """Temporal Position Time Offset (0020,930D) (PS3.3 C.7.6.16), told in seconds."""
+    position = groups.macro("TemporalPositionSequence")
+    seconds = None if position is None else position.number("TemporalPositionTimeOffset")
+    return None if seconds is None else seconds * 1000
+
+
+def _contrast_given(groups: Groups) -> bool | None:
+    """Whether contrast agent had been given, by the Contrast/Bolus Usage macro (C.7.6.16.2.12)."""
+    usage = groups.macro("ContrastBolusUsageSequence")
+    said = "" if usage is None else usage.text("ContrastBolusAgentAdministered")
+    return {"YES": True, "NO": False}.get(said)
 
 
 def scanning_sequence(groups: Groups) -> tuple[str, ...]:

@@ -55,9 +55,10 @@ class FrameFacts:
     diffusion_directionality: str | None = None
     diffusion_direction: tuple[float, float, float] | None = None  # of the gradient, if it has one
     temporal_position: int | None = None  # TemporalPositionIdentifier or ...Index
-    trigger_time_ms: float | None = None
+    trigger_time_ms: float | None = None  # or TemporalPositionTimeOffset
     acquired_s: float | None = None
     content_s: float | None = None
+    contrast_given: bool | None = None  # ContrastBolusAgentAdministered; enhanced objects only
     image_type: tuple[str, ...] = ()
     rescale_slope: float = 1.0
     rescale_intercept: float = 0.0

@@ -96,7 +96,7 @@ def evaluate_study(
         marked_label(findings, request.label),
         synthetic=findings.synthetic,
     )
-    return Evaluated(objects, digest, request.out_dir / FINDINGS, clock.stop())
+    return Evaluated(objects, digest, request.out_dir / FINDINGS, clock.stop(), findings.channels)
 
 
 def sources_from(paths: dict[str, Path]) -> tuple[SourceInstance, ...]:

@@ -10,6 +10,7 @@ from typing import Protocol
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.errors import NodeError
 from mome_node.jobs.reading import SourceInstance
+from mome_node.mome.prediction import ChannelUse
 from mome_node.mome.statement import Accepts
 from mome_node.results.context import Predecessor
 
@@ -81,12 +82,16 @@ class MadeObject:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The study was evaluated. ``seconds`` is the time of each step."""
+    """The study was evaluated. ``seconds`` is the time of each step.
+
+    ``channels`` says which phase of the dynamic the primary model read in which channel.
+    """
 
     objects: tuple[MadeObject, ...]
     inputs_digest: str
     findings_path: Path
     seconds: dict[str, float] = field(default_factory=dict)
+    channels: tuple[ChannelUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

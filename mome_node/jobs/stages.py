@@ -36,6 +36,7 @@ from mome_node.jobs.eligibility import no_model_reason, refusals, rules_for
 from mome_node.jobs.reading import SourceInstance, StudyFacts, inputs_digest, read_study
 from mome_node.jobs.requests import (
     NOT_TRIED_AGAIN,
+    Evaluated,
     EvaluationInterruptedError,
     EvaluationRequest,
     Evaluator,
@@ -45,6 +46,7 @@ from mome_node.jobs.requests import (
 from mome_node.jobs.result_files import keep, predecessor_of
 from mome_node.jobs.retries import TRIED_AGAIN, EvaluationRetries
 from mome_node.jobs.timers import place
+from mome_node.results.wording import channel_words
 from mome_node.storage.local import LocalStore
 
 log = structlog.get_logger(__name__)
@@ -248,7 +250,7 @@ class Stages:
             study.study_uid,
             StudyState.INFERRING,
             StudyState.REPORTING,
-            "predicted",
+            _predicted(outcome),
             digest=outcome.inputs_digest,
         )
         rows = keep(outcome.objects, self.store, request.recorded_at)
@@ -326,6 +328,11 @@ def _began(study: StudyRecord, events: Sequence[EventRecord]) -> datetime:
     """When the current revision's deadline began to run."""
     opened = [e.at for e in events if e.target is StudyState.RECEIVING]
     return opened[-1] if opened else study.first_received_at
+
+
+def _predicted(outcome: Evaluated) -> str:
+    """The cause of the step after a prediction, with the phases that the model read."""
+    return f"predicted; {channel_words(outcome.channels)}" if outcome.channels else "predicted"
 
 
 def _told(error: Exception) -> str:

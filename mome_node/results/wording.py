@@ -194,10 +194,12 @@ def _tasks_not_run(findings: Findings) -> Iterator[Statement]:
 def _images(findings: Findings) -> Iterator[Statement]:
     yield from _modalities(findings)
     if findings.channels:
-        yield Statement(codes.CHANNELS, _channels(findings.channels))
+        yield Statement(codes.CHANNELS, channel_words(findings.channels))
     for score in findings.tasks[1:]:
         if score.channels and score.channels != findings.channels:
-            yield Statement(codes.CHANNELS, f"{task_name(score.task)}: {_channels(score.channels)}")
+            yield Statement(
+                codes.CHANNELS, f"{task_name(score.task)}: {channel_words(score.channels)}"
+            )
     if findings.dwi_b_value is not None:
         yield Statement(codes.B_VALUE, f"DWI b-value: {findings.dwi_b_value:g} s/mm²")
     for series in findings.series:
@@ -227,7 +229,8 @@ def _names(modalities: Sequence[str]) -> str:
     return ", ".join(modality_name(m) for m in modalities) or "none"
 
 
-def _channels(channels: Sequence[ChannelUse]) -> str:
+def channel_words(channels: Sequence[ChannelUse]) -> str:
+    """Which phase fills which channel, and how many seconds after the pre-contrast phase it was."""
     mapped = "; ".join(_channel(c) for c in channels)
     return f"DCE channel, phase, time after pre-contrast: {mapped}."
 

@@ -271,6 +271,8 @@ def test_phases_of_one_enhanced_object_follow_its_temporal_position_index():
     assert [s.phase for s in role.stacks] == [0, 1, 2, 3]
     told = [{index[f.frame_number] for f in s.frames} for s in role.stacks]
     assert told == [{1}, {2}, {3}, {4}]
+    # One Frame Acquisition DateTime for all frames: only Philips' own item tells them apart.
+    assert [s.time_s for s in role.stacks] == pytest.approx([0, 3, 6, 9])
 
 
 def test_label_and_control_are_reported_and_not_mixed_into_phases():

@@ -34,6 +34,31 @@ def test_an_exam_and_its_truth_are_written_apart(run, tmp_path: Path) -> None:
         assert set(lesion) == {"center_mm", "radii_mm", "malignant", "laterality"}
 
 
+def test_layout_and_course_of_the_dynamic_can_be_asked_for(run, tmp_path: Path) -> None:
+    asked = ("--vendor", "ge", "--layout", "ge-pre-and-ph", "--course", "abbreviated")
+    assert run("phantom", tmp_path, *asked).status == 0
+    named = {h.SeriesDescription for h in headers(tmp_path)}
+    assert {"Ax 3D Vibrant", "Ph1/Ax 3D Vibrant", "Ph2/Ax 3D Vibrant"} <= named
+    assert "Ph3/Ax 3D Vibrant" not in named
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--layout", "toshiba"), "ge-pre-and-ph"),
+        (("--course", "lost"), "interrupted"),
+        (("--vendor", "ge", "--layout", "siemens-series"), "no layout of ge"),
+        (("--enhanced", "--course", "repeated"), "single-frame"),
+    ],
+)
+def test_layout_or_course_that_cannot_be_written_is_refused(
+    run, tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
+    done = run("phantom", tmp_path, *options)
+    assert done.status != 0
+    assert told in done.err
+
+
 def test_enhanced_objects_hold_many_frames(run, tmp_path: Path) -> None:
     assert run("phantom", tmp_path, "--enhanced", "--vendor", "philips").status == 0
     found = headers(tmp_path)

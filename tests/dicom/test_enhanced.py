@@ -55,6 +55,36 @@ def test_frame_tells_its_own_b_value_time_and_type(
     assert [(f.rescale_slope, f.rescale_intercept) for f in frames] == [(2, 0), (2, 1), (2, 2)]
 
 
+def test_frame_without_acquisition_time_tells_its_reference_time_and_offset(
+    enhanced: Dataset, item: Item, save: Save
+) -> None:
+    for number, frame in enumerate(enhanced.PerFrameFunctionalGroupsSequence):
+        frame.FrameContentSequence = [item(FrameReferenceDateTime=f"2026011010000{number}")]
+        frame.TemporalPositionSequence = [item(TemporalPositionTimeOffset=1.5 * number)]
+    frames = read_facts(save(enhanced)).frames
+    assert [f.acquired_s for f in frames] == [36_000, 36_001, 36_002]
+    assert [f.trigger_time_ms for f in frames] == [0, 1500, 3000]
+
+
+def test_frame_tells_whether_contrast_had_been_given(
+    enhanced: Dataset, item: Item, save: Save
+) -> None:
+    said = ("NO", "YES", "")
+    frames = enhanced.PerFrameFunctionalGroupsSequence
+    for frame, told in zip(frames, said, strict=True):
+        frame.ContrastBolusUsageSequence = [item(ContrastBolusAgentAdministered=told)]
+    assert [f.contrast_given for f in read_facts(save(enhanced)).frames] == [False, True, None]
+
+
+def test_converted_frame_keeps_its_own_content_time(
+    enhanced: Dataset, item: Item, save: Save
+) -> None:
+    enhanced.ContentDate, enhanced.ContentTime = "20260110", "110000"
+    for number, frame in enumerate(enhanced.PerFrameFunctionalGroupsSequence):
+        frame.UnassignedPerFrameConvertedAttributesSequence = [item(ContentTime=f"10000{number}")]
+    assert [f.content_s for f in read_facts(save(enhanced)).frames] == [36_000, 36_001, 36_002]
+
+
 def test_groups_of_undefined_length_read_the_same(enhanced: Dataset, save: Save) -> None:
     defined = read_facts(save(enhanced))
     for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):

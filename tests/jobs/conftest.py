@@ -36,6 +36,7 @@ from mome_node.jobs.requests import (
 )
 from mome_node.jobs.runner import Runner
 from mome_node.jobs.stages import SitePolicy, Stages
+from mome_node.mome.prediction import ChannelUse
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import Protocol, Vendor
 from mome_node.phantom.render import render_exam
@@ -101,7 +102,9 @@ class FakeEvaluator:
         )
         digest = inputs_digest(plan, {i.sop_instance_uid: i.sha256 for i in request.instances})
         request.out_dir.mkdir(parents=True, exist_ok=True)
-        return Evaluated((self._report(request, digest),), digest, request.out_dir / "f.json")
+        channels = tuple(ChannelUse(n, s.phase, s.time_s) for n, s in enumerate(plan.dce[1:]))
+        report = self._report(request, digest)
+        return Evaluated((report,), digest, request.out_dir / "f.json", channels=channels)
 
     def _report(self, request: EvaluationRequest, digest: str) -> MadeObject:
         report = Dataset()

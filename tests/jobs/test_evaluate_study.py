@@ -71,6 +71,15 @@ def test_same_request_gives_the_same_bytes(exam, models, tmp_path):
     assert (report.ContentDate, report.ContentTime[:6]) == ("20260101", "120000")
 
 
+def test_phases_that_the_model_read_are_told_with_their_seconds(exam, models, tmp_path):
+    outcome = evaluate_study(request(exam, tmp_path), models)
+    told = json.loads(outcome.findings_path.read_text())["channels"]
+    assert [(c.channel, c.phase, c.time_s) for c in outcome.channels] == [
+        (c["channel"], c["phase"], c["seconds"]) for c in told
+    ]
+    assert any(c.time_s for c in outcome.channels)
+
+
 def test_report_of_a_later_revision_names_its_predecessor(exam, models, tmp_path):
     first = evaluate_study(request(exam, tmp_path), models)
     old = first.objects[0]

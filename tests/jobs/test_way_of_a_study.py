@@ -244,6 +244,16 @@ def test_study_without_destination_is_kept_here(bench_with, images):
     assert len(bench.reports()) == 1
 
 
+def test_events_tell_the_phases_with_their_seconds(bench, images):
+    bench.receive(images.datasets)
+    bench.turn()
+    bench.clock.advance(60)
+    bench.turn()
+    causes = [e.cause for e in bench.events()]
+    assert any("post-contrast phases by acquisition time, at " in c for c in causes)
+    assert any("channel 0: phase 1, " in c for c in causes)
+
+
 def test_destination_that_is_set_later_leaves_no_study_delivering_for_ever(bench_with, images):
     bench = bench_with(destinations=())
     bench.receive(images.datasets)

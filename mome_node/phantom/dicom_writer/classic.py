@@ -86,11 +86,12 @@ def _add_technique(ds: Dataset, series: Series, habits: Habits) -> None:
 def _add_stack(
     ds: Dataset, series: Series, stack: ImageStack, identity: StudyIdentity, habits: Habits
 ) -> None:
-    start = stack.start_s
+    start = stack.start_s if stack.clock_s is None else stack.clock_s
     end = start + habits.technique(series.kind).duration_s
     ds.AcquisitionDate, ds.AcquisitionTime = identity.da(start), identity.tm(start)
     ds.ContentDate, ds.ContentTime = identity.da(end), identity.tm(end)
     ds.AcquisitionNumber = stack.acquisition
+    ds.Laterality = stack.laterality or None
     if stack.contrast:
         ds.ContrastBolusAgent = "GADOBUTROL"
         ds.ContrastBolusRoute = "IV"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from mome_node.phantom.dicom_writer.courses import START_S, Course, Run, runs_of
+from mome_node.phantom.dicom_writer.dynamic_layouts import WRITINGS, DynamicLayout, Parts, Writing
 from mome_node.phantom.dicom_writer.localizer import localizer
 from mome_node.phantom.dicom_writer.series import ImageStack, Kind, Series
 from mome_node.phantom.exam import PhantomExam, Vendor
 
-_START_S = {Kind.LOCALIZER: 60.0, Kind.T2: 150.0, Kind.DWI: 480.0, Kind.DCE: 840.0}
+_START_S = {Kind.LOCALIZER: 60.0, Kind.T2: 150.0, Kind.DWI: 480.0, Kind.DCE: START_S}
 
 
 def series_of(
@@ -21,6 +24,63 @@ def series_of(
     """
     make = {Vendor.SIEMENS: _siemens, Vendor.GE: _ge, Vendor.PHILIPS: _philips}[vendor]
     return make(exam, enhanced, second_layout)
+
+
+def series_with_course(
+    exam: PhantomExam, layout: DynamicLayout, course: Course
+) -> tuple[Series, ...]:
+    """The series of the exam with a dynamic that went, and is written, in a way of its own.
+
+    It has no subtraction series, whose sources would be those of the usual dynamic.
+    """
+    writing = WRITINGS[layout]
+    usual = series_of(exam, writing.vendor, enhanced=False, second_layout=False)
+    others = [s for s in usual if s.kind not in (Kind.DCE, Kind.SUBTRACTION)]
+    dynamic: list[Series] = []
+    for run in runs_of(exam, course):
+        dynamic += _run_series(run, writing, 1000 + len(dynamic))
+    return (*others, *dynamic)
+
+
+def _run_series(run: Run, writing: Writing, first: int) -> list[Series]:
+    """The series that one run becomes, numbered from ``first``."""
+    stacks = _clocked(run, writing)
+    if not run.is_whole:
+        numbered = (replace(s, position=(n, len(stacks))) for n, s in enumerate(stacks, start=1))
+        stacks = tuple(numbered)[run.first : run.last]
+    parts: list[tuple[ImageStack, ...]]
+    if writing.parts is Parts.EACH:
+        parts = [(s,) for s in stacks]
+    elif writing.parts is Parts.PRE_APART and not stacks[0].contrast and len(stacks) > 1:
+        parts = [stacks[:1], stacks[1:]]
+    else:
+        parts = [stacks]
+    return [
+        Series(
+            first + n,
+            Kind.DCE,
+            writing.name.format(post=f"Ph{n}/" if n else ""),
+            writing.name.format(post=""),
+            part,
+            interleaved=writing.time_first,
+            marks=writing.marks,
+        )
+        for n, part in enumerate(parts)
+    ]
+
+
+def _clocked(run: Run, writing: Writing) -> tuple[ImageStack, ...]:
+    """The phases with the clock that the scanner writes, and its trigger times counted from it."""
+    stacks = run.stacks if writing.counted else tuple(replace(s, acquisition=1) for s in run.stacks)
+    if not writing.one_clock:
+        return stacks
+    apart = writing.parts is not Parts.ALL and not stacks[0].contrast and len(stacks) > 1
+    scans = [stacks[:1], stacks[1:]] if apart else [stacks]
+    return tuple(
+        replace(s, clock_s=scan[0].start_s, offset_s=s.start_s - scan[0].start_s)
+        for scan in scans
+        for s in scan
+    )
 
 
 def _siemens(exam: PhantomExam, enhanced: bool, second_layout: bool) -> tuple[Series, ...]:

@@ -23,13 +23,23 @@ class Kind(StrEnum):
     SUBTRACTION = "subtraction"
 
 
+class Mark(StrEnum):
+    """What tells the phases of one series apart beside their clock."""
+
+    POSITION = "TemporalPositionIdentifier"
+    TRIGGER = "TriggerTime"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageStack:
     """One volume of a series.
 
     ``start_s`` is when its acquisition began, in seconds after the study began; ``offset_s`` the
     same in seconds after the first phase of the dynamic. ``minus`` is subtracted plane by plane.
-    ``acquisition`` is its AcquisitionNumber where the vendor counts acquisitions.
+    ``acquisition`` is its AcquisitionNumber where the vendor counts acquisitions. ``clock_s`` is
+    what AcquisitionTime says where it is not ``start_s``. Of an interrupted one only the first
+    ``kept`` planes were acquired. ``position`` is its temporal position and how many there are,
+    where that is not its place in the series.
     """
 
     volume: Volume
@@ -39,11 +49,15 @@ class ImageStack:
     b_value: float | None = None
     contrast: bool = False
     minus: Volume | None = None
+    clock_s: float | None = None
+    kept: int | None = None
+    laterality: str = ""
+    position: tuple[int, int] | None = None
 
     @property
     def slices(self) -> int:
         """Number of image planes."""
-        return self.volume.grid.shape[2]
+        return self.volume.grid.shape[2] if self.kept is None else self.kept
 
     def plane(self, index: int) -> NDArray[np.float32]:
         """Image plane ``index`` as (rows, columns)."""
@@ -60,6 +74,7 @@ class Series:
     ``interleaved``: images are numbered by time (or b-value) first, then by slice.
     ``object_per_stack``: as enhanced MR, each volume is an object of its own.
     ``sequence_name`` stands for that of the technique, where a map names its sources.
+    ``marks`` stand for the vendor's usual way to tell the phases of a series apart.
     ``sources`` are (series number, instance number) of the enhanced objects it was derived from.
     """
 
@@ -72,6 +87,7 @@ class Series:
     object_per_stack: bool = False
     sequence_name: str = ""
     sources: tuple[tuple[int, int], ...] = ()
+    marks: frozenset[Mark] | None = None
 
     @property
     def images(self) -> int:

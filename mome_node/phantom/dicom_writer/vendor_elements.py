@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from mome_node.phantom.dicom_writer.geometry_elements import decimal
 from mome_node.phantom.dicom_writer.identity import chosen
-from mome_node.phantom.dicom_writer.series import ImageStack, Kind, Series
+from mome_node.phantom.dicom_writer.series import ImageStack, Kind, Mark, Series
 from mome_node.phantom.dicom_writer.vendors import Habits, habits_of
 from mome_node.phantom.exam import Vendor
 
@@ -28,6 +28,21 @@ def add_stack_habits(ds: Dataset, series: Series, number: int, seed: int, vendor
         _add_ge(ds, series, number, seed, habits)
     else:
         _add_philips(ds, series, number, habits)
+    if series.marks is not None:
+        _mark_phase(ds, series, number, series.marks)
+
+
+def _mark_phase(ds: Dataset, series: Series, number: int, marks: frozenset[Mark]) -> None:
+    """Tell the phase by these marks only; the clock is not among them."""
+    stack = series.stacks[number]
+    for keyword in ("TemporalPositionIdentifier", "NumberOfTemporalPositions", "TriggerTime"):
+        ds.pop(keyword, None)
+    if Mark.POSITION in marks:
+        position = stack.position or (number + 1, len(series.stacks))
+        ds.TemporalPositionIdentifier, ds.NumberOfTemporalPositions = position
+    if Mark.TRIGGER in marks:
+        ds.TriggerTime = decimal(stack.offset_s * 1000)
+    ds.AcquisitionNumber = stack.acquisition
 
 
 def _add_siemens(ds: Dataset, series: Series, stack: ImageStack, habits: Habits) -> None:

@@ -13,19 +13,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import URL, make_url
 
 from mome_node.errors import SettingsError
 from mome_node.settings_faults import check_environment, faults, unknown_key
+from mome_node.settings_studies import Condition as Condition
+from mome_node.settings_studies import FitnessSettings, WhenSettings, fitness_contradictions
 from mome_node.settings_values import (
     AETitle,
     FolderPath,
     Host,
     Label,
     Number,
-    Pattern,
+    Section,
     SqliteUrl,
     Text,
 )
@@ -34,14 +36,7 @@ ENV_PREFIX = "MOME_"
 ENV_DELIMITER = "__"
 MAX_FILE_BYTES = 1 << 20
 
-Condition = Literal["histology-proven invasive cancer", "exam before treatment"]
 Port = Annotated[int, Number, Field(ge=1, le=65535)]
-
-
-class Section(BaseModel):
-    """A part of the tree: frozen, and closed to keys that nobody declared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
 class NodeSettings(Section):
@@ -126,17 +121,6 @@ class InferenceSettings(Section):
     )
 
 
-class WhenSettings(Section):
-    """Studies, by a regular expression for what any image of theirs says of itself."""
-
-    study_description: Pattern | None = Field(None, description="Study Description (0008,1030).")
-    series_description: Pattern | None = Field(None, description="Series Description (0008,103E).")
-    protocol_name: Pattern | None = Field(None, description="Protocol Name (0018,1030).")
-    body_part: Pattern | None = Field(None, description="Body Part Examined (0018,0015).")
-    manufacturer: Pattern | None = Field(None, description="Manufacturer (0008,0070).")
-    model_name: Pattern | None = Field(None, description="Manufacturer's Model Name (0008,1090).")
-
-
 class ModelSettings(Section):
     """A model package to run on every complete study that it holds for; one for each task."""
 
@@ -198,6 +182,7 @@ class Settings(BaseSettings):
     dicom: DicomSettings = DicomSettings()
     database: DatabaseSettings = DatabaseSettings()
     assembly: AssemblySettings = AssemblySettings()
+    fitness: FitnessSettings = FitnessSettings()
     inference: InferenceSettings = InferenceSettings()
     model: tuple[ModelSettings, ...] = (ModelSettings(package="demo"),)
     destination: tuple[DestinationSettings, ...] = ()
@@ -291,6 +276,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     for number, model in enumerate(settings.model):
         if model.when != WhenSettings() and not model.asserts:
             yield f"model.{number}.when: found patterns; allowed: none where asserts is empty"
+    yield from fitness_contradictions(settings.fitness)
     rules = settings.assembly
     if rules.deadline_s < rules.quiet_s:
         yield (

@@ -21,7 +21,7 @@ MODULES = [p for p in SOURCES if "migrations" not in p.parts]  # alembic runs th
 STAGES = frozenset(
     {
         "dicom", "storage", "catalog", "ingest", "assembly",
-        "volumes", "mome", "results", "delivery",
+        "volumes", "fitness", "mome", "results", "delivery",
     }
 )  # fmt: skip
 FREE = frozenset({"errors", "__init__"})
@@ -33,7 +33,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "logs": frozenset(),
     "settings_values": frozenset(),
     "settings_faults": frozenset(),
-    "settings": frozenset({"settings_values", "settings_faults"}),
+    "settings_studies": frozenset({"settings_values", "fitness"}),
+    "settings": frozenset({"settings_values", "settings_faults", "settings_studies"}),
     "settings_file": frozenset({"settings"}),
     # Stages, in the order of the data's way.
     "dicom": frozenset(),
@@ -42,13 +43,14 @@ ALLOWED: dict[str, frozenset[str]] = {
     "ingest": frozenset({"dicom", "storage", "catalog"}),
     "assembly": frozenset({"dicom"}),
     "volumes": frozenset({"dicom", "storage"}),
-    "mome": frozenset({"dicom", "volumes"}),
-    "results": frozenset({"dicom", "volumes", "mome"}),
+    "fitness": frozenset({"dicom"}),
+    "mome": frozenset({"dicom", "volumes", "fitness"}),
+    "results": frozenset({"dicom", "volumes", "fitness", "mome"}),
     "delivery": frozenset({"dicom", "storage", "catalog"}),
     "jobs": STAGES | {"logs"},
     # Around them.
     "phantom": frozenset({"dicom", "volumes"}),
-    "node": STAGES | {"jobs", "settings"},
+    "node": STAGES | {"jobs", "settings", "settings_studies"},
     "demonstration": STAGES | {"jobs", "phantom", "settings", "logs", "node"},
     "bench": frozenset({"dicom", "volumes", "mome"}),
     "cli": STAGES

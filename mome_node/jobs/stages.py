@@ -22,7 +22,7 @@ from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import DeliveryState, StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.errors import CatalogError, NodeError, StorageError
-from mome_node.jobs.eligibility import no_model_reason, refusals, rules_for
+from mome_node.jobs.eligibility import Refusal, no_model_reason, refusals, rules_for
 from mome_node.jobs.reading import SourceInstance, inputs_digest, read_study
 from mome_node.jobs.requests import (
     NOT_TRIED_AGAIN,
@@ -40,9 +40,6 @@ from mome_node.storage.local import LocalStore
 log = structlog.get_logger(__name__)
 
 MAX_REASON = 2000
-
-Refused = tuple[tuple[str, str], ...]
-"""The task of each model that may not evaluate a study, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +141,7 @@ class Stages:
             cause = "all destinations have it" if states else "kept here: no destination was set"
             self._step(study, StudyState.DELIVERED, cause)
 
-    def _plan(self, study: StudyRecord) -> tuple[StudyPlan, str, Refused]:
+    def _plan(self, study: StudyRecord) -> tuple[StudyPlan, str, tuple[Refusal, ...]]:
         """The study as it is now, the digest of what would be read, and who may not read it."""
         sources = self._sources(study.study_uid)
         facts = read_study(sources)
@@ -181,7 +178,7 @@ class Stages:
         if target is not None:
             self._step(study, target, "; ".join(decision.reasons), seen=study.input_count)
 
-    def _release(self, study_uid: str, digest: str, refused: Refused) -> None:
+    def _release(self, study_uid: str, digest: str, refused: tuple[Refusal, ...]) -> None:
         """A complete study goes to the models, or says why no model may have it."""
         study = self.catalog.study(study_uid)
         if self._has_results_of(study, digest):

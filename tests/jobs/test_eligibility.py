@@ -51,8 +51,8 @@ def why_not(
     dynamic: bool = True,
 ) -> str | None:
     facts = instances or (IMAGE, LOCALIZER)
-    found = dict(refusals([model], plan(synthetic=synthetic, dynamic=dynamic), facts))
-    return found.get(model.task)
+    (*refused,) = refusals([model], plan(synthetic=synthetic, dynamic=dynamic), facts)
+    return refused[0].text if refused else None
 
 
 def test_clinical_package_that_asks_for_nothing_runs() -> None:
@@ -155,23 +155,27 @@ def test_field_strength_is_taken_as_scanners_tell_it(strength: float, taken: boo
 def test_reason_names_scanner_and_what_the_package_takes() -> None:
     model = replace(CLINICAL, accepts=Accepts(("siemens", "philips"), (3.0, 3.0)))
     assert why_not(model) == (
-        "not validated for GE at 1.5 T: the package takes Siemens or Philips at 3 T"
+        "not validated for GE: the package takes Siemens or Philips; "
+        "not validated for 1.5 T: the package takes 3 T"
     )
+    (refused,) = refusals([model], plan(), [IMAGE])
+    assert refused.reason.startswith("[vendor-outside-package] not validated for GE: ")
+    assert "; [field-strength-outside-package] not validated for 1.5 T: " in refused.reason
 
 
 def test_unknown_scanner_is_not_one_that_was_validated() -> None:
     model = replace(CLINICAL, accepts=Accepts(("ge",), (1.5, 3.0)))
     reason = why_not(model, replace(IMAGE, manufacturer="", field_strength_t=None))
     assert reason == (
-        "not validated for an unknown vendor at an unknown field strength: the package takes GE at "
-        "1.5 to 3 T"
+        "not validated for an unknown vendor: the package takes GE; "
+        "not validated for an unknown field strength: the package takes 1.5 to 3 T"
     )
 
 
 def test_text_of_a_header_never_reaches_the_reason() -> None:
     model = replace(CLINICAL, accepts=Accepts(("ge",)))
     reason = why_not(model, replace(IMAGE, manufacturer="DOE^JANE"))
-    assert reason == "not validated for another vendor at 1.5 T: the package takes GE"
+    assert reason == "not validated for another vendor: the package takes GE"
 
 
 def test_every_image_that_is_read_must_be_from_a_validated_scanner() -> None:
@@ -179,7 +183,7 @@ def test_every_image_that_is_read_must_be_from_a_validated_scanner() -> None:
     mixed = replace(plan(), t2=Stack("1.3", (FrameRef("1.2"),)))
     images = (IMAGE, replace(IMAGE, sop_instance_uid="1.2", manufacturer="SIEMENS"))
     (refused,) = refusals([model], mixed, images)
-    assert "not validated for GE and Siemens" in refused[1]
+    assert "not validated for GE and Siemens" in refused.text
 
 
 @pytest.mark.parametrize(
@@ -209,17 +213,18 @@ def test_field_of_view_is_one_that_the_model_knows(
 def test_only_those_that_may_not_are_told_each_with_its_reason() -> None:
     synthetic = replace(CLINICAL, synthetic=True)
     refused = refusals([synthetic, TNBC, replace(RESPONSE, applies_when=())], plan(), [IMAGE])
-    assert [task for task, _ in refused] == ["malignancy", "tnbc"]
+    assert [refusal.task for refusal in refused] == ["malignancy", "tnbc"]
     assert no_model_reason(refused) == (
-        "malignancy: no clinical model installed; tnbc: condition unknown: histology-proven "
-        "invasive cancer is not asserted for this study"
+        "malignancy: [synthetic-weights] no clinical model installed; "
+        "tnbc: [condition-not-asserted] condition unknown: histology-proven invasive cancer is not "
+        "asserted for this study"
     )
 
 
 def test_one_reason_for_all_is_told_once() -> None:
     synthetic = replace(CLINICAL, synthetic=True)
     refused = refusals([synthetic, replace(synthetic, task="tnbc")], plan(), [IMAGE])
-    assert no_model_reason(refused) == NO_CLINICAL_MODEL
+    assert no_model_reason(refused) == "[synthetic-weights] no clinical model installed"
     assert no_model_reason(()) == NO_CLINICAL_MODEL  # nothing is installed at all
 
 

@@ -88,7 +88,7 @@ def test_report_of_a_later_revision_names_its_predecessor(exam, models, tmp_path
 
 def test_synthetic_package_refuses_a_patient(exam, models, tmp_path):
     outcome = evaluate_study(request(exam, tmp_path, patient=True), models)
-    assert outcome == NotEvaluated("no clinical model installed")
+    assert outcome == NotEvaluated("[synthetic-weights] no clinical model installed")
     assert not (tmp_path / "out").exists()
 
 

@@ -39,11 +39,11 @@ ALLOWED: dict[str, frozenset[str]] = {
     # Stages, in the order of the data's way.
     "dicom": frozenset(),
     "storage": frozenset({"dicom"}),
+    "fitness": frozenset({"dicom"}),
     "catalog": frozenset({"dicom"}),
     "ingest": frozenset({"dicom", "storage", "catalog"}),
-    "assembly": frozenset({"dicom"}),
+    "assembly": frozenset({"dicom", "fitness"}),
     "volumes": frozenset({"dicom", "storage"}),
-    "fitness": frozenset({"dicom"}),
     "mome": frozenset({"dicom", "volumes", "fitness"}),
     "results": frozenset({"dicom", "volumes", "fitness", "mome"}),
     "delivery": frozenset({"dicom", "storage", "catalog"}),
@@ -58,6 +58,9 @@ ALLOWED: dict[str, frozenset[str]] = {
 }
 
 TYPES_ONLY = {
+    ("assembly", "fitness"): {"fitness.checks"},
+    ("settings_studies", "fitness"): {"fitness.checks", "fitness.knowledge"},
+    ("results", "fitness"): {"fitness.checks", "fitness.knowledge"},
     ("phantom", "volumes"): {"volumes.volume"},
     ("results", "volumes"): {"volumes.volume"},
     ("results", "mome"): {"mome.prediction", "mome.statement"},

@@ -10,6 +10,7 @@ from mome_node.assembly.evidence import plain
 from mome_node.assembly.role_rules import BIOPSY_WORDS, BREAST_WORDS, OTHER_BODY_WORDS
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.dicom.header import InstanceFacts
+from mome_node.fitness.checks import IDENTITY
 
 NAMED_AT_MOST = 5
 """UIDs that a reason spells out before it only counts."""
@@ -27,7 +28,8 @@ def identity_contradictions(instances: Sequence[InstanceFacts]) -> tuple[str, ..
         "Patient's Name": {_same_name(i.patient_name) for i in instances},
     }
     return tuple(
-        f"two patients under one Study Instance UID: {len(values - {''})} values of {name}"
+        f"[{IDENTITY.code}] two patients under one Study Instance UID: "
+        f"{len(values - {''})} values of {name}"
         for name, values in identities.items()
         if len(values - {""}) > 1
     )

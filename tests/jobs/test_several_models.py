@@ -223,7 +223,7 @@ def test_no_package_that_may_run_makes_no_result_and_tells_each_reason(install, 
     outcome = evaluate_study(request_of, models)
     assert isinstance(outcome, NotEvaluated)
     assert "pcr: [condition-not-asserted] condition unknown" in outcome.reason
-    assert "tnbc: [vendor-outside-package] not validated for Siemens" in outcome.reason
+    assert "tnbc: [field-strength-outside-package] not validated for 3 T" in outcome.reason
     assert not request_of.out_dir.exists()
 
 

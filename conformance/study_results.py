@@ -88,12 +88,26 @@ def write_model(path: Path, *, raises_the_score: bool) -> Path:
 
 
 def evaluate(
-    exam: PhantomExam, model: Path | str, folder: Path, *, vendor: Vendor, enhanced: bool = False
+    exam: PhantomExam,
+    model: Path | str,
+    folder: Path,
+    *,
+    vendor: Vendor,
+    enhanced: bool = False,
+    doubtful: bool = False,
 ) -> EvaluatedStudy:
-    """Write an exam to ``folder`` and evaluate it there by a package, or the one named "demo"."""
+    """Write an exam to ``folder`` and evaluate it there by a package, or the one named "demo".
+
+    ``doubtful``: its headers say supine, and name no contrast agent.
+    """
     images = write_study(
         exam, folder / "exam", vendor=vendor, enhanced=enhanced, study_date=_STUDY_DATE
     )
+    for path in images if doubtful else ():
+        dataset = dcmread(path)
+        dataset.PatientPosition = "HFS"
+        dataset.pop("ContrastBolusAgent", None)
+        dataset.save_as(path)
     return evaluate_images(images, model, folder / "results", name=folder.name)
 
 
@@ -141,11 +155,13 @@ class StudyMaker:
         *,
         enhanced: bool = False,
         with_regions: bool = True,
+        doubtful: bool = False,
         protocol: Protocol = SMALL_EXAM,
     ) -> EvaluatedStudy:
         form = "enhanced" if enhanced else "classic"
         matrix = "x".join(str(n) for n in protocol.dce_matrix)
         name = f"{vendor}-{form}-{matrix}-{'regions' if with_regions else 'no-region'}"
+        name += "-doubtful" * doubtful
         if name not in self._made:
             self._made[name] = evaluate(
                 self._exam(protocol),
@@ -153,6 +169,7 @@ class StudyMaker:
                 self._folder / name,
                 vendor=vendor,
                 enhanced=enhanced,
+                doubtful=doubtful,
             )
         return self._made[name]
 

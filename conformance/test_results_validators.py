@@ -131,6 +131,17 @@ def test_pixelmed_finds_reports_and_segmentations_valid(
     )
 
 
+@pytest.mark.peer("dciodvfy")
+@pytest.mark.peer("PixelMed")
+def test_a_report_with_coded_failed_checks_is_valid(make_study: StudyMaker, tmp_path: Path) -> None:
+    study = make_study(Vendor.SIEMENS, doubtful=True)
+    failed = {check["code"] for check in study.findings["fitness"]}
+    assert {"supine-in-header", "contrast-agent-not-named"} <= failed
+    assert lines_of("Error", validators.dciodvfy(study.sr)) == []
+    assert "contrast-agent-not-named" in validators.dsrdump(study.sr)
+    pixelmed_finds_nothing(tmp_path, [study])
+
+
 @pytest.mark.long
 @pytest.mark.peer("PixelMed")
 def test_pixelmed_finds_the_results_of_every_vendor_valid(

@@ -27,6 +27,7 @@ from mome_node.dicom.classes import (
     storage_classes,
 )
 from mome_node.dicom.codes import PRIVATE_CODES
+from mome_node.fitness.checks import CHECKS
 from mome_node.settings import Settings
 from mome_node.settings_faults import faults
 from mome_node.settings_file import default_settings_file
@@ -220,10 +221,27 @@ def private_codes() -> str:
     return table(("code value", "code meaning", "definition"), rows)
 
 
+def fitness_checks() -> str:
+    """The checks of an exam's fitness: the values of the concept FAILED_CHECK."""
+    rows = [
+        (
+            f"`{check.code}`",
+            check.meaning,
+            check.failed_by,
+            str(check.outcome),
+            "nobody" if check.fixed else "site" if check.site_may_loosen else "package",
+        )
+        for check in CHECKS
+    ]
+    columns = ("code value", "code meaning", "failed by", "by default", "loosened by")
+    return table(columns, rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "transfer syntaxes": transfer_syntaxes,
     "SOP classes": sop_classes,
     "private codes": private_codes,
+    "fitness checks": fitness_checks,
 }
 
 

@@ -21,6 +21,9 @@ from mome_node.delivery.destination import Destination
 from mome_node.delivery.dimse import DimseSender
 from mome_node.delivery.outbox import Outbox
 from mome_node.errors import SettingsError
+from mome_node.fitness.checks import Outcome
+from mome_node.fitness.knowledge import Known, When
+from mome_node.fitness.policy import SiteFitness
 from mome_node.ingest.availability import NoticeReception
 from mome_node.ingest.orphans import remove_unindexed
 from mome_node.ingest.peers import Admission, AllowedPeer
@@ -38,6 +41,7 @@ from mome_node.query.rate import RateLimiter
 from mome_node.query.records import ArchiveQuery
 from mome_node.query.wado import WadoSource
 from mome_node.settings import PacsSettings, Settings
+from mome_node.settings_studies import WhenSettings
 from mome_node.storage.local import LocalStore
 
 UNINDEXED_FOR = timedelta(minutes=10)
@@ -122,10 +126,30 @@ def model_choices(settings: Settings) -> tuple[ModelChoice, ...]:
             explain=m.explain,
             precision=m.precision,
             asserts=m.asserts,
-            when=tuple(m.when.model_dump(exclude_none=True).items()),
+            when=patterns(m.when),
+            fitness=site_fitness(settings),
         )
         for m in settings.model
     )
+
+
+def site_fitness(settings: Settings) -> SiteFitness:
+    """What the settings say of failed checks and of what the site knows."""
+    said = settings.fitness
+    lists = (
+        (Outcome.IGNORE, said.ignore),
+        (Outcome.WARN, said.warn),
+        (Outcome.REFUSE, said.refuse),
+    )
+    return SiteFitness(
+        outcomes={code: outcome for outcome, codes in lists for code in codes},
+        known=tuple(Known(k.facts, patterns(k.when)) for k in said.known),
+    )
+
+
+def patterns(when: WhenSettings) -> When:
+    """The patterns that the settings give, by what they are looked for in."""
+    return tuple(when.model_dump(exclude_none=True).items())
 
 
 def inference_process(settings: Settings) -> InferenceProcess:

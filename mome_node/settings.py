@@ -14,12 +14,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import URL, make_url
 
 from mome_node.errors import SettingsError
 from mome_node.settings_faults import check_environment, faults, unknown_key
+from mome_node.settings_studies import Condition as Condition
+from mome_node.settings_studies import (
+    FitnessSettings,
+    SeriesRoleSettings,
+    WhenSettings,
+    fitness_contradictions,
+)
 from mome_node.settings_values import (
     AETitle,
     FilePath,
@@ -27,7 +34,7 @@ from mome_node.settings_values import (
     Host,
     Label,
     Number,
-    Pattern,
+    Section,
     SqliteUrl,
     Text,
     WebUrl,
@@ -38,14 +45,7 @@ ENV_DELIMITER = "__"
 MAX_FILE_BYTES = 1 << 20
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
-Condition = Literal["histology-proven invasive cancer", "exam before treatment"]
 Port = Annotated[int, Number, Field(ge=1, le=65535)]
-
-
-class Section(BaseModel):
-    """A part of the tree: frozen, and closed to keys that nobody declared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
 class NodeSettings(Section):
@@ -134,19 +134,6 @@ class AssemblySettings(Section):
     )
 
 
-class SeriesRoleSettings(Section):
-    """A series role that the site tells by name, before the rules that are built in."""
-
-    role: Literal[
-        "dce", "t2", "dwi", "adc", "t1", "subtraction", "localizer", "derived", "other"
-    ] = Field(description="The role of series that are named so.")
-    pattern: Pattern = Field(
-        description="A regular expression, found in the Series Description (or the Protocol Name "
-        "where that is blank) as the node reads it: lower case, no accents, blanks for - _ ^. "
-        "Try it with `mome-node series DIR --config node.toml`."
-    )
-
-
 class InferenceSettings(Section):
     """The process that runs the models, one study at a time."""
 
@@ -156,17 +143,6 @@ class InferenceSettings(Section):
     time_limit_s: Annotated[float, Number, Field(gt=0, le=86400)] = Field(
         3600.0, description="An evaluation that takes longer is given up, and tried again later."
     )
-
-
-class WhenSettings(Section):
-    """Studies, by a regular expression for what any image of theirs says of itself."""
-
-    study_description: Pattern | None = Field(None, description="Study Description (0008,1030).")
-    series_description: Pattern | None = Field(None, description="Series Description (0008,103E).")
-    protocol_name: Pattern | None = Field(None, description="Protocol Name (0018,1030).")
-    body_part: Pattern | None = Field(None, description="Body Part Examined (0018,0015).")
-    manufacturer: Pattern | None = Field(None, description="Manufacturer (0008,0070).")
-    model_name: Pattern | None = Field(None, description="Manufacturer's Model Name (0008,1090).")
 
 
 class ModelSettings(Section):
@@ -264,6 +240,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     assembly: AssemblySettings = AssemblySettings()
     series_role: tuple[SeriesRoleSettings, ...] = ()
+    fitness: FitnessSettings = FitnessSettings()
     inference: InferenceSettings = InferenceSettings()
     model: tuple[ModelSettings, ...] = (ModelSettings(package="demo"),)
     destination: tuple[DestinationSettings, ...] = ()
@@ -373,6 +350,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     for number, model in enumerate(settings.model):
         if model.when != WhenSettings() and not model.asserts:
             yield f"model.{number}.when: found patterns; allowed: none where asserts is empty"
+    yield from fitness_contradictions(settings.fitness)
     rules = settings.assembly
     if rules.deadline_s < rules.quiet_s:
         yield (

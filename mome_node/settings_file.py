@@ -23,6 +23,7 @@ EXAMPLES: dict[str, Any] = {
     "allowed_peers": [{"ae": "PACS", "host": "10.0.0.5"}],
     "asserts": ["histology-proven invasive cancer"],
     "when": {"study_description": "staging|neoadj"},
+    "known": [{"facts": ["implants"], "when": {"study_description": "implant"}}],
     "destination": [{"name": "pacs", "ae": "PACS", "host": "10.0.0.5", "port": 104}],
     "series_role": [{"role": "dce", "pattern": "^my dynamic"}],
     "pacs": [{"name": "pacs", "ae": "PACS", "host": "10.0.0.5", "port": 104}],

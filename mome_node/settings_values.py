@@ -8,9 +8,22 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and closed to keys that nobody declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
 def _no_boolean(value: object) -> object:

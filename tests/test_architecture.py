@@ -21,7 +21,7 @@ MODULES = [p for p in SOURCES if "migrations" not in p.parts]  # alembic runs th
 STAGES = frozenset(
     {
         "dicom", "storage", "catalog", "ingest", "assembly",
-        "volumes", "mome", "results", "delivery",
+        "volumes", "fitness", "mome", "results", "delivery",
     }
 )  # fmt: skip
 FREE = frozenset({"errors", "__init__"})
@@ -33,24 +33,26 @@ ALLOWED: dict[str, frozenset[str]] = {
     "logs": frozenset(),
     "settings_values": frozenset(),
     "settings_faults": frozenset(),
-    "settings": frozenset({"settings_values", "settings_faults"}),
+    "settings_studies": frozenset({"settings_values", "fitness"}),
+    "settings": frozenset({"settings_values", "settings_faults", "settings_studies"}),
     "settings_file": frozenset({"settings"}),
     # Stages, in the order of the data's way.
     "dicom": frozenset(),
     "storage": frozenset({"dicom"}),
+    "fitness": frozenset({"dicom"}),
     "catalog": frozenset({"dicom"}),
     "ingest": frozenset({"dicom", "storage", "catalog"}),
-    "assembly": frozenset({"dicom"}),
+    "assembly": frozenset({"dicom", "fitness"}),
     "volumes": frozenset({"dicom", "storage"}),
-    "mome": frozenset({"dicom", "volumes"}),
-    "results": frozenset({"dicom", "volumes", "mome"}),
+    "mome": frozenset({"dicom", "volumes", "fitness"}),
+    "results": frozenset({"dicom", "volumes", "fitness", "mome"}),
     "delivery": frozenset({"dicom", "storage", "catalog"}),
     "query": frozenset({"dicom"}),
     "survey": frozenset({"dicom", "assembly", "query"}),
     "jobs": STAGES | {"logs"},
     # Around them.
     "phantom": frozenset({"dicom", "volumes"}),
-    "node": STAGES | {"jobs", "query", "settings"},
+    "node": STAGES | {"jobs", "query", "settings", "settings_studies"},
     "demonstration": STAGES | {"jobs", "query", "phantom", "settings", "logs", "node"},
     "bench": frozenset({"dicom", "volumes", "mome"}),
     "cli": STAGES
@@ -61,6 +63,9 @@ ALLOWED: dict[str, frozenset[str]] = {
 }
 
 TYPES_ONLY = {
+    ("assembly", "fitness"): {"fitness.checks"},
+    ("settings_studies", "fitness"): {"fitness.checks", "fitness.knowledge"},
+    ("results", "fitness"): {"fitness.checks", "fitness.knowledge"},
     ("phantom", "volumes"): {"volumes.volume"},
     ("results", "volumes"): {"volumes.volume"},
     ("results", "mome"): {"mome.prediction", "mome.statement"},

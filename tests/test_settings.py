@@ -16,7 +16,9 @@ from sqlalchemy import make_url
 
 from mome_node import settings_values
 from mome_node.errors import SettingsError
-from mome_node.jobs import eligibility
+from mome_node.fitness import knowledge
+from mome_node.fitness.checks import ADJUSTABLE, CODES, Outcome
+from mome_node.fitness.knowledge import Known
 from mome_node.mome.statement import CONDITIONS
 from mome_node.node import inference_process, model_choices
 from mome_node.settings import (
@@ -87,8 +89,8 @@ def test_the_written_file_names_every_key_with_its_description() -> None:
     lines = {line.removeprefix("# ").partition(" = ")[0] for line in text.splitlines()}
     words = " ".join(line.removeprefix("# ") for line in text.splitlines())
     for path, section in sections():
-        if path in {"", "dicom.allowed_peers", "model.when"}:  # their keys: an example, in one line
-            continue
+        if path in {"", "dicom.allowed_peers", "model.when"} or path.startswith("fitness.known"):
+            continue  # their keys: an example, in one line
         assert f"[{path}]" in text
         assert section.__doc__ is not None
         assert section.__doc__ in words
@@ -104,7 +106,7 @@ def test_what_the_written_file_comments_out_can_be_taken_in(load: Load, tmp_path
         for line in default_settings_file().splitlines()
         if " = " in line or line.startswith(("[", "# [["))
     ]
-    empty = {"allowed_peers = []", "asserts = []", "when = {}"}
+    empty = {"allowed_peers = []", "known = []", "asserts = []", "when = {}"}
     assert empty <= set(commented)
     taken = [line for line in commented if line not in empty]
     settings = load("\n".join(taken))
@@ -396,7 +398,7 @@ def test_a_pattern_that_is_none_or_could_search_for_ever_is_refused_at_start(
 
 
 def test_patterns_are_searched_in_as_much_text_as_their_cost_is_reckoned_for() -> None:
-    assert settings_values.SEARCHED == eligibility.SEARCHED
+    assert settings_values.SEARCHED == knowledge.SEARCHED
 
 
 @given(pattern=st.text(alphabet="ab()[]{}|*+?.,12\\^:", max_size=12))
@@ -575,3 +577,48 @@ def test_an_archive_that_cannot_be_asked_is_refused(load: Load, content: str, fa
 def test_a_token_may_go_to_this_machine_in_the_clear(load: Load) -> None:
     local = WEB.replace("https://pacs.example.org", "http://127.0.0.1:8042")
     assert load(local + 'token_file = "token"').pacs[0].token_file is not None
+
+
+# What a site says of the fitness of exams
+
+
+def test_what_a_site_says_of_exams_reaches_every_model(load: Load) -> None:
+    settings = load(
+        '[fitness]\nrefuse = ["slice-gaps"]\nwarn = ["position-contradicts-anatomy"]\n'
+        'ignore = ["contrast-agent-not-named"]\n'
+        'known = [{ facts = ["implants"], when = { study_description = "implant" } }]\n'
+        '[[model]]\npackage = "one"\n[[model]]\npackage = "two"\n'
+    )
+    choices = model_choices(settings)
+    assert choices[0].fitness == choices[1].fitness
+    assert choices[0].fitness.outcomes == {
+        "slice-gaps": Outcome.REFUSE,
+        "position-contradicts-anatomy": Outcome.WARN,
+        "contrast-agent-not-named": Outcome.IGNORE,
+    }
+    assert choices[0].fitness.known == (Known(("implants",), (("study_description", "implant"),)),)
+
+
+@pytest.mark.parametrize("outcome", ["refuse", "warn", "ignore"])
+def test_an_unknown_code_is_refused_with_the_codes_that_there_are(load: Load, outcome: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(f'[fitness]\n{outcome} = ["slice-gap"]\n')
+    told = str(caught.value)
+    assert told.startswith(f"fitness.{outcome}.0: found 'slice-gap'; allowed: one of ")
+    assert all(code in told for code in (CODES if outcome == "refuse" else ADJUSTABLE))
+
+
+@pytest.mark.parametrize("outcome", ["warn", "ignore"])
+@pytest.mark.parametrize("code", sorted(set(CODES) - set(ADJUSTABLE)))
+def test_a_check_that_guards_safety_is_not_loosened_by_settings(
+    load: Load, outcome: str, code: str
+) -> None:
+    with pytest.raises(SettingsError, match="no check that guards safety"):
+        load(f'[fitness]\n{outcome} = ["{code}"]\n')
+
+
+def test_a_check_in_two_lists_and_a_fact_that_is_none_are_refused(load: Load) -> None:
+    with pytest.raises(SettingsError, match="found slice-gaps 2 times"):
+        load('[fitness]\nwarn = ["slice-gaps"]\nignore = ["slice-gaps"]\n')
+    with pytest.raises(SettingsError, match=r"fitness\.known\.0\.facts\.0: found 'tattoo'"):
+        load('[fitness]\nknown = [{ facts = ["tattoo"] }]\n')

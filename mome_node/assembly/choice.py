@@ -14,6 +14,7 @@ from mome_node.assembly.rules import AssemblyRules
 from mome_node.assembly.series import StudySeries, phase_name
 from mome_node.assembly.sides import is_unilateral, said_sides, side_problem, side_words
 from mome_node.assembly.stacks import PlaneStack
+from mome_node.dicom.header import InstanceFacts
 
 LIKE_COVERAGE = 0.8
 """Candidates that cover at least this share of the largest are alike; the latest is taken."""
@@ -131,24 +132,27 @@ def choose_t2(found: StudySeries) -> tuple[PlaneStack | None, str]:
     if not sound:
         words = next((s.problems[0] for s in stacks if s.problems), "one slice only")
         return None, f"T2-weighted images are faulty: {words}"
-    best = min((not fat_suppressed(s), s.plane_name != "axial") for s in sound)
-    alike = [s for s in sound if (not fat_suppressed(s), s.plane_name != "axial") == best]
+    best = min((not _fat_suppressed(s), s.plane_name != "axial") for s in sound)
+    alike = [s for s in sound if (not _fat_suppressed(s), s.plane_name != "axial") == best]
     largest = max(_volume_mm3(s) for s in alike)
     covering = [s for s in alike if _volume_mm3(s) >= LIKE_COVERAGE * largest]
     chosen = min(
         covering, key=lambda s: (-(s.acquired_s or 0.0), -_volume_mm3(s), s.planes[0].sort_key)
     )
-    fat = "fat-suppressed" if fat_suppressed(chosen) else "not fat-suppressed"
+    fat = "fat-suppressed" if _fat_suppressed(chosen) else "not fat-suppressed"
     return chosen, f"{fat}, {chosen.plane_name}, the latest with its coverage"
 
 
-def fat_suppressed(stack: PlaneStack) -> bool:
-    """Whether fat is suppressed, by Scan Options, inversion time or Dixon water, else by name."""
+def _fat_suppressed(stack: PlaneStack) -> bool:
     plane = stack.planes[0]
-    instance = plane.instance
+    return fat_suppressed(plane.instance, plane.image_type)
+
+
+def fat_suppressed(instance: InstanceFacts, image_type: tuple[str, ...]) -> bool:
+    """Whether fat is suppressed, by Scan Options, inversion time or Dixon water, else by name."""
     options = {v for o in instance.scan_options for v in o.upper().replace("_", " ").split()}
     short_inversion = 80 <= (instance.inversion_time_ms or 0.0) <= 400
-    water = bool(image_type_values(plane.image_type) & WATER)
+    water = bool(image_type_values(image_type) & WATER)
     text = f"{plain(instance.series_description)} {plain(instance.protocol_name)}"
     return (
         bool(options & FAT_SUPPRESSED_OPTIONS)

@@ -60,7 +60,12 @@ def plan_study(
     read = _read(found, rules)
     age, age_warning = age_problem(facts, rules, now)
     body, body_warning = body_problem(facts)
-    forbidding = [r for r in (age, body, biopsy_problem(facts)) if r is not None]
+    forbidding = [r for r in (age, biopsy_problem(facts)) if r is not None]
+    if body is not None and (read.missing or read.lasting):
+        forbidding.insert(0, body)
+    elif body is not None:
+        # A header is often wrong: of what has all that is read, the images decide.
+        body_warning = body
     quarantine = [*identity_contradictions(facts)]
     if unreadable:
         quarantine.append(unreadable_reason(unreadable))

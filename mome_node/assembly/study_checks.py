@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
-from mome_node.assembly.role_words import BIOPSY, BREAST, OTHER_BODY, plain
+from mome_node.assembly.role_words import BIOPSY, plain
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.dicom.header import InstanceFacts
+from mome_node.fitness.checks import IDENTITY
 
 NAMED_AT_MOST = 5
 """UIDs that a reason spells out before it only counts."""
@@ -26,7 +27,8 @@ def identity_contradictions(instances: Sequence[InstanceFacts]) -> tuple[str, ..
         "Patient's Name": {_same_name(i.patient_name) for i in instances},
     }
     return tuple(
-        f"two patients under one Study Instance UID: {len(values - {''})} values of {name}"
+        f"[{IDENTITY.code}] two patients under one Study Instance UID: "
+        f"{len(values - {''})} values of {name}"
         for name, values in identities.items()
         if len(values - {""}) > 1
     )
@@ -71,25 +73,33 @@ def _day(text: str) -> date | None:
 
 
 def body_problem(instances: Sequence[InstanceFacts]) -> tuple[str | None, str | None]:
-    """Why this is no breast MRI, and what is to be warned of.
+    """Why this may be no breast MRI, and what is to be warned of.
 
     BodyPartExamined alone decides nothing: it is often blank or wrong in breast studies.
     """
-    said = _distinct(
+    if says_breast(instances):
+        return None, None
+    others = {m.group().strip() for t in _said(instances) if (m := OTHER_BODY.search(t))}
+    if others:
+        said_instead = ", ".join(sorted(others)[:NAMED_AT_MOST])
+        return f"no breast MRI: nothing says breast, descriptions or coils say {said_instead}", None
+    if any(plain(i.body_part) for i in instances):
+        return None, "BodyPartExamined is not breast and no description says breast"
+    return None, "nothing in the study says that it is of the breast"
+
+
+def says_breast(instances: Sequence[InstanceFacts]) -> bool:
+    """Whether any description, protocol, coil or body part says breast."""
+    parts = _distinct(i.body_part for i in instances)
+    return any(BREAST.search(t) for t in (*_said(instances), *parts))
+
+
+def _said(instances: Sequence[InstanceFacts]) -> tuple[str, ...]:
+    return _distinct(
         text
         for i in instances
         for text in (i.study_description, i.series_description, i.protocol_name, i.receive_coil)
     )
-    parts = _distinct(i.body_part for i in instances)
-    if any(BREAST.search(t) for t in (*said, *parts)):
-        return None, None
-    others = {m.group().strip() for t in said if (m := OTHER_BODY.search(t))}
-    if others:
-        said_instead = ", ".join(sorted(others)[:NAMED_AT_MOST])
-        return f"no breast MRI: nothing says breast, descriptions or coils say {said_instead}", None
-    if parts:
-        return None, "BodyPartExamined is not breast and no description says breast"
-    return None, "nothing in the study says that it is of the breast"
 
 
 def biopsy_problem(instances: Sequence[InstanceFacts]) -> str | None:

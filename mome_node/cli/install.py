@@ -122,6 +122,9 @@ def _models(settings: Settings) -> Iterator[Verdict]:
                     "where that is so, say it with `asserts` (and `when`) of its [[model]]"
                 ),
             )
+        if m.fitness.in_vain:
+            codes = ", ".join(m.fitness.in_vain)
+            yield None, f"{m.name} does not let a site loosen {codes}: it refuses or warns"
         if m.synthetic and m.allow_synthetic_on_patients:
             yield (
                 None,

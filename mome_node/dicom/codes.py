@@ -157,6 +157,15 @@ REGIONS_TEXT: Final = _private(
 )
 FIELD_TEXT: Final = _private("FIELD_TEXT", "Evaluated field", "What the drawn box stands for.")
 NOT_ASSESSED: Final = _private("NOT_ASSESSED", "Not assessed", "What the node does not look at.")
+KNOWN: Final = _private(
+    "KNOWN", "Known from the site", "What the site says of the study that the node cannot see."
+)
+FAILED_CHECK: Final = _private(
+    "FAILED_CHECK",
+    "Failed check of the exam's fitness",
+    "A check of the exam that it fails and that the site lets it fail with a warning. The value is "
+    "a code of this scheme from the table of checks; a text beside it says what was found.",
+)
 WARNING: Final = _private("WARNING", "Warning", "Something to know before using the result.")
 
 PRIVATE_CODES: Final = (
@@ -182,6 +191,8 @@ PRIVATE_CODES: Final = (
     REGIONS_TEXT,
     FIELD_TEXT,
     NOT_ASSESSED,
+    KNOWN,
+    FAILED_CHECK,
     WARNING,
 )
 """Every concept of the scheme 99MOME, for the conformance statement."""

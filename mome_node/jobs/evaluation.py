@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,17 @@ from mome_node.dicom import codes
 from mome_node.dicom.header import FrameRef, InstanceFacts
 from mome_node.dicom.uids import derived_uid
 from mome_node.errors import ModelInputError
-from mome_node.jobs.eligibility import PRIMARY_TASK, no_model_reason, refusals
+from mome_node.fitness.checks import Outcome
+from mome_node.fitness.knowledge import not_assessed
+from mome_node.fitness.policy import Judgement, refusing
+from mome_node.jobs.eligibility import (
+    PRIMARY_TASK,
+    Refusal,
+    judge_headers,
+    known_facts,
+    no_model_reason,
+)
+from mome_node.jobs.image_checks import image_failures
 from mome_node.jobs.models import LoadedModel
 from mome_node.mome.device_errors import device_errors
 from mome_node.mome.explain import attribute
@@ -23,6 +33,7 @@ from mome_node.mome.regions import FoundRegions, find_regions
 from mome_node.results.findings import (
     Explanation,
     Findings,
+    FitnessFinding,
     Region,
     SeriesUse,
     TaskNotRun,
@@ -74,7 +85,7 @@ def evaluate(
     instances: Sequence[InstanceFacts] = (),
     on_inputs: OnInputs = lambda *_: None,
 ) -> Findings:
-    """Findings of an exam by every model that may evaluate it.
+    """Findings of an exam by every model that it is fit for.
 
     ``instances`` are what all instances of the study say: a package that asks for something of
     them does not run without. ``on_inputs`` is told of each model's inputs.
@@ -82,7 +93,8 @@ def evaluate(
     Raises NoModelError where no model may, ModelInputError where none can take the exam,
     NotANumberError or DeviceError where one fails: then there are no findings at all.
     """
-    allowed, not_run = _allowed(plan, models, instances)
+    judged = _judged(plan, exam, models, instances)
+    allowed, not_run = _allowed(models, judged)
     key = _key_volume(exam)
     ran: list[_Ran] = []
     faults: dict[str, str] = {}
@@ -93,8 +105,20 @@ def evaluate(
         except ModelInputError as error:
             faults[model.package.statement.task] = str(error)
     if not ran:
-        raise ModelInputError(no_model_reason(tuple(faults.items())))
-    return _findings(plan, exam, key, ran, not_run | faults, inputs_digest)
+        raise ModelInputError(_fault_reason(faults))
+    known = known_facts(ran[0].model.installed, instances)
+    findings = _findings(plan, exam, key, ran, not_run | faults, inputs_digest)
+    return replace(
+        findings,
+        fitness=tuple(
+            FitnessFinding(task, j.code, j.outcome, j.text)
+            for task, judgements in judged.items()
+            for j in judgements
+        ),
+        warnings=tuple(_warnings(plan, ran, judged)),
+        known=known,
+        not_assessed=not_assessed(known),
+    )
 
 
 def _findings(
@@ -122,7 +146,7 @@ def _findings(
         share_outside_breast=explained.found.share_outside,
         explanation=explained.explanation,
         not_explained=explained.why_not,
-        warnings=tuple(_warnings(plan, ran)),
+        warnings=(),
         synthetic=plan.synthetic or any(one.score.model.synthetic for one in ran),
         key_volume=key,
         key_subtraction=Volume(key.array - exam.dce[0].array, key.grid, key.frames),
@@ -131,18 +155,48 @@ def _findings(
     )
 
 
+def _judged(
+    plan: StudyPlan, exam: Exam, models: Sequence[LoadedModel], instances: Sequence[InstanceFacts]
+) -> dict[str, tuple[Judgement, ...]]:
+    """The checks that the exam fails, by headers and images, and what each does, by task.
+
+    The images are not looked at where no model may have the exam by its headers.
+    """
+    by_headers = {
+        m.package.statement.task: judge_headers(m.installed, plan, instances) for m in models
+    }
+    if all(refusing(judgements) for judgements in by_headers.values()):
+        return by_headers
+    failures = image_failures(exam, plan, instances)
+    return {
+        m.package.statement.task: (
+            *by_headers[m.package.statement.task],
+            *m.installed.fitness.judge(failures),
+        )
+        for m in models
+    }
+
+
 def _allowed(
-    plan: StudyPlan, models: Sequence[LoadedModel], instances: Sequence[InstanceFacts]
+    models: Sequence[LoadedModel], judged: dict[str, tuple[Judgement, ...]]
 ) -> tuple[list[LoadedModel], dict[str, str]]:
     """The models to run, the primary one first, and every task that is not run with its reason."""
-    refused = refusals([model.installed for model in models], plan, instances)
+    refused = [Refusal(t, refusing(j)) for t, j in judged.items() if refusing(j)]
     if len(refused) == len(models):
         raise NoModelError(no_model_reason(refused))
     of_task = {model.package.statement.task: model for model in models}
-    reasons = {t: "no model installed" for t in TASKS if t not in of_task} | dict(refused)
+    reasons = {t: "no model installed" for t in TASKS if t not in of_task}
+    reasons |= {refusal.task: refusal.text for refusal in refused}
     allowed = [task for task in of_task if task not in reasons]
     allowed.sort(key=lambda task: task != PRIMARY_TASK)
     return [of_task[task] for task in allowed], reasons
+
+
+def _fault_reason(faults: dict[str, str]) -> str:
+    """Why none of the models that may evaluate an exam can take it, in one line."""
+    if len(set(faults.values())) == 1:
+        return next(iter(faults.values()))
+    return "; ".join(f"{task}: {fault}" for task, fault in faults.items())
 
 
 def _run(
@@ -252,14 +306,21 @@ def _series(plan: StudyPlan, modalities: set[Modality]) -> tuple[SeriesUse, ...]
     )
 
 
-def _warnings(plan: StudyPlan, ran: Sequence[_Ran]) -> Iterator[str]:
-    primary, *others = ran
-    yield from plan.warnings
-    yield from primary.inputs.warnings
-    for other in others:
-        for text in other.inputs.warnings:
-            if text not in primary.inputs.warnings:
-                yield f"{task_name(other.score.task)}: {text}"
+def _warnings(
+    plan: StudyPlan, ran: Sequence[_Ran], judged: dict[str, tuple[Judgement, ...]]
+) -> Iterator[str]:
+    """What is to be known of the primary model's result, then of the others what differs."""
+    told: set[str] = set()
+    for one in ran:
+        task = one.score.task
+        before = "" if one is ran[0] else f"{task_name(task)}: "
+        ignored = {j.text for j in judged[task] if j.outcome is Outcome.IGNORE}
+        warned = [j.text for j in judged[task] if j.outcome is Outcome.WARN]
+        for text in (*plan.warnings, *warned, *one.inputs.warnings):
+            if text not in told | ignored:
+                told.add(text)
+                yield f"{before}{text}"
+    primary = ran[0]
     explanation = primary.explained.explanation
     if explanation is not None and explanation.completeness_error > COMPLETENESS_TOLERANCE:
         yield (

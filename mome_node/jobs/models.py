@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +12,8 @@ import structlog
 
 from mome_node.dicom.codes import SCORES
 from mome_node.errors import DeviceLostError, ModelError
+from mome_node.fitness.checks import B_VALUE, Outcome
+from mome_node.fitness.policy import PackageFitness, Policy, SiteFitness
 from mome_node.jobs.requests import InstalledModel
 
 log = structlog.get_logger(__name__)
@@ -34,7 +36,8 @@ class ModelChoice:
 
     The site ``asserts`` these conditions of studies in which every pattern of ``when`` is found:
     pairs of an attribute of InstanceFacts and a regular expression; none: of every study.
-    ``explain`` is how regions are looked for, or "off"; ``precision`` what the network computes in.
+    ``explain`` is how regions are looked for, or "off"; ``precision`` what the network computes in;
+    ``fitness`` what the site says of exams and of failed checks.
     """
 
     package: str = DEMONSTRATION
@@ -44,6 +47,7 @@ class ModelChoice:
     precision: Precision = "auto"
     asserts: tuple[str, ...] = ()
     when: tuple[tuple[str, str], ...] = ()
+    fitness: SiteFitness = field(default_factory=SiteFitness)
 
     @property
     def path(self) -> Path:
@@ -70,6 +74,7 @@ class LoadedModel:
     def installed(self) -> InstalledModel:
         """What the node, which knows no PyTorch, is told of it."""
         said = self.package.statement
+        dwi = said.preprocessing["dwi"]
         return InstalledModel(
             name=said.name,
             version=said.version,
@@ -83,8 +88,16 @@ class LoadedModel:
             asserts=self.choice.asserts,
             when=self.choice.when,
             accepts=said.accepts,
-            preferred_b_value=float(said.preprocessing["dwi"]["preferred_b_value"]),
+            preferred_b_value=float(dwi["preferred_b_value"]),
+            b_value_range=(float(dwi["b_value"][0]), float(dwi["b_value"][1])),
+            fitness=Policy(_with_b_value(said.fitness, dwi["outside"]), self.choice.fitness),
         )
+
+
+def _with_b_value(fitness: PackageFitness, outside: str) -> PackageFitness:
+    """What a package says of other b-values in its preprocessing is its word on that check."""
+    stated = Outcome.REFUSE if outside == "refuse" else Outcome.WARN
+    return replace(fitness, outcomes={**fitness.outcomes, B_VALUE.code: stated})
 
 
 def load_models(

@@ -9,9 +9,10 @@ from typing import Protocol
 
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.errors import NodeError
+from mome_node.fitness.accepts import Accepts
+from mome_node.fitness.policy import Policy
 from mome_node.jobs.reading import SourceInstance
 from mome_node.mome.prediction import ChannelUse
-from mome_node.mome.statement import Accepts
 from mome_node.results.context import Predecessor
 
 
@@ -28,7 +29,8 @@ class InstalledModel:
     """A package that the inference process has loaded, and on what terms it may run.
 
     The site ``asserts`` those conditions of the studies that ``when`` describes: a regular
-    expression for each of some attributes of InstanceFacts; none: of every study.
+    expression for each of some attributes of InstanceFacts; none: of every study. ``fitness`` is
+    what failed checks do; ``b_value_range`` in s/mm² is what its preprocessing takes.
     """
 
     name: str
@@ -44,6 +46,8 @@ class InstalledModel:
     when: tuple[tuple[str, str], ...] = ()
     accepts: Accepts = field(default_factory=Accepts)
     preferred_b_value: float | None = None
+    b_value_range: tuple[float, float] | None = None
+    fitness: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, slots=True)

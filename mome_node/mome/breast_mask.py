@@ -34,16 +34,37 @@ CHEST_RADIUS_MM = 280.0
 CHEST_BEHIND_SKIN_MM = 4.0
 """Depth of the chest wall behind the skin over the sternum, at the least."""
 
+SKIN_MM2 = 400.0
+"""A row with less body is no skin: one bright voxel."""
+
+TRUNK_SHARE = 0.3
+"""Part of a cut surface that may lie off the breasts where only these are cut."""
+
 VALLEY_MM = 5.0
 """A valley less deep than this does not tell the midline; the middle of the body does."""
 
 FALLBACK_DEPTH_MM = 80.0
 """Depth of the body that counts as breast where no midline valley is found."""
 
+LEAST_LOBES_MM = 25.0
+"""Lobes that stand out less at the back do not tell that the body faces the other way."""
+
+LARGEST_LOBES_MM = 150.0
+"""No valley between breasts is so deep; one through a faded trunk is."""
+
+LOBES_AT_MM = (40.0, 110.0)
+"""Where lobes are looked for, left and right of the middle of the body."""
+
+DIMMER = 0.8
+"""A surface with less of the other's signal is where the coil's reach ends, or far from it."""
+
 WRONG_POSITION = (
     "the breasts point to where the header says the back is: the patient position given at the "
     "scanner is wrong, so sides are not told"
 )
+
+LIKE_SHARE = 0.3
+"""A part of the image with this share of the largest one's voxels is nearly as large."""
 
 MIDLINE_MM = 5.0
 """A point nearer than this to the midline has no side."""
@@ -73,9 +94,13 @@ class Breasts:
 class Anatomy:
     """Body and breasts, bool (x, y, z) on an overview grid whose rows run from front to back.
 
-    ``front_mm`` is the patient y of the foremost skin. ``facing`` is 1 where the body faces the
-    way that the header says (front = -y); -1 where it faces the other way, so that the patient
-    position given at the scanner was wrong and left and right cannot be trusted.
+    ``front_mm`` is the patient y of the foremost skin. ``lobes_mm`` is how far a lobe at either
+    side of the middle stands out before the skin there, at lower x of ``grid`` first, and
+    ``lobes_behind_mm`` how far the lesser of two lobes does behind. ``parts`` counts the body and
+    what of the image is nearly as large: where the chest gives no signal, each breast is one.
+    ``facing`` is 1 where the body faces the way that the header says (front = -y); -1 where it
+    faces the other way, so that the patient position given at the scanner was wrong and left and
+    right cannot be trusted.
     """
 
     body: NDArray[np.bool_]
@@ -85,6 +110,9 @@ class Anatomy:
     front_mm: float
     midline_mm: float
     facing: Literal[1, -1]
+    lobes_mm: tuple[float, float]
+    lobes_behind_mm: float
+    parts: int
     warnings: tuple[str, ...] = ()
 
     def breasts_on(self, grid: Grid) -> Breasts:
@@ -107,12 +135,14 @@ def find_anatomy(volume: Volume) -> Anatomy:
     Raises ModelInputError where no body stands out from the air.
     """
     overview = resample(volume, _overview_grid(volume.grid))
-    body, tissue = _body(overview)
+    body, tissue, parts = _body(overview)
     grid = overview.grid
     facing: Literal[1, -1] = 1
     warnings: tuple[str, ...] = ()
-    if _faces_back(body, grid):
-        facing = -1
+    front_mm = _lobes(body, overview.array, grid)
+    behind_mm = _lobes(body[:, ::-1], overview.array[:, ::-1], grid)
+    if behind_mm > max(LEAST_LOBES_MM, 2 * front_mm):
+        facing, behind_mm = -1, front_mm
         body, tissue, grid = body[::-1, ::-1], tissue[::-1, ::-1], _turned(grid)
         warnings = (WRONG_POSITION,)
     front = _front(body)
@@ -133,6 +163,9 @@ def find_anatomy(volume: Volume) -> Anatomy:
         front_mm=grid.to_patient((0.0, _foremost(body, grid), 0.0))[1],
         midline_mm=grid.to_patient((middle, 0.0, 0.0))[0],
         facing=facing,
+        lobes_mm=_side_lobes(body, grid),
+        lobes_behind_mm=behind_mm,
+        parts=parts,
         warnings=warnings,
     )
 
@@ -161,8 +194,8 @@ def _turned(grid: Grid) -> Grid:
     return Grid(grid.shape, grid.affine @ turn)
 
 
-def _body(overview: Volume) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """The body without holes, and its tissue that gives signal."""
+def _body(overview: Volume) -> tuple[NDArray[np.bool_], NDArray[np.bool_], int]:
+    """The body without holes, its tissue that gives signal, and how many parts are so large."""
     # The root narrows the range between fat, gland and air, so that dark tissue counts as body.
     signal = np.sqrt(np.clip(ndimage.gaussian_filter(overview.array, 0.7), 0.0, None))
     tissue = signal > _otsu(signal)
@@ -182,7 +215,7 @@ def _body(overview: Volume) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
             f"the body in the image has {body.sum() * voxel_ml:.0f} ml, at least "
             f"{SMALLEST_BODY_ML:.0f} ml are needed"
         )
-    return body, tissue
+    return body, tissue, int((sizes >= sizes.max() * LIKE_SHARE).sum())
 
 
 def _otsu(values: NDArray[np.float32]) -> float:
@@ -206,36 +239,66 @@ def _front(body: NDArray[np.bool_]) -> NDArray[np.float64]:
 def _foremost(body: NDArray[np.bool_], grid: Grid) -> float:
     """The first row with 4 cm² of body: one bright voxel is no skin."""
     area = body.sum(axis=(0, 2)) * grid.spacing[0] * grid.spacing[2]
-    return float((area >= 400.0).argmax())
+    return float((area >= SKIN_MM2).argmax())
 
 
-def _faces_back(body: NDArray[np.bool_], grid: Grid) -> bool:
-    """Whether two lobes with a valley between them stand at the back and none at the front."""
-    return _lobes(body[:, ::-1], grid) > max(25.0, 2 * _lobes(body, grid))
+def _lobes(body: NDArray[np.bool_], signal: NDArray[np.float32], grid: Grid) -> float:
+    """How far in mm two lobes stand out at the front, in the slices that show them best.
 
-
-def _lobes(body: NDArray[np.bool_], grid: Grid) -> float:
-    """How far in mm two lobes stand out at the front; 0 where the field cuts through the body.
-
-    There, walls and lung look like lobes and air.
+    0 where the field cuts through the trunk: there, walls and lung look like lobes and air. 0 where
+    the front is dimmer than the back: breasts lie in the coil, and where its reach ends the trunk
+    fades, first in the middle.
     """
-    return 0.0 if _foremost(body, grid) < 2 else _valley_depth(body, grid)
+    sides = _depths(body, grid)
+    dim = _surface(signal, body) < DIMMER * _surface(signal[:, ::-1], body[:, ::-1])
+    if dim or not sides.size or _cuts_trunk(body, grid):
+        return 0.0
+    depth = float(np.percentile(sides.min(axis=0), 75))
+    return depth if depth <= LARGEST_LOBES_MM else 0.0
 
 
-def _valley_depth(body: NDArray[np.bool_], grid: Grid) -> float:
-    """How far in mm the middle lies behind the lobes beside it, in the slices that show it best."""
+def _surface(signal: NDArray[np.float32], body: NDArray[np.bool_]) -> float:
+    """Typical signal of the foremost three voxels of the body."""
+    at_surface = body & (np.cumsum(body, axis=1) <= 3)
+    return float(np.median(signal[at_surface]))
+
+
+def _cuts_trunk(body: NDArray[np.bool_], grid: Grid) -> bool:
+    """Whether the field cuts the body at the front elsewhere than where the breasts are."""
+    border: NDArray[np.bool_] = np.any(body[:, :2], axis=1)  # (x, z)
+    area = float(border.sum()) * grid.spacing[0] * grid.spacing[2]
+    if area < SKIN_MM2:
+        return False
+    off = np.abs(np.arange(len(border)) - _center_of(body)) * grid.spacing[0]
+    elsewhere = border[(off < 20.0) | (off > LOBES_AT_MM[1] + 15.0)].sum()
+    return bool(elsewhere > TRUNK_SHARE * border.sum())
+
+
+def _side_lobes(body: NDArray[np.bool_], grid: Grid) -> tuple[float, float]:
+    """The same for each side alone, at lower x first, however dim; 0 where there is no lobe."""
+    sides = _depths(body, grid)
+    if _cuts_trunk(body, grid) or not sides.size:
+        return 0.0, 0.0
+    low, high = np.clip(np.percentile(sides, 75, axis=1), 0.0, None)
+    return float(low), float(high)
+
+
+def _depths(body: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
+    """How far in mm the middle lies behind the lobe at either side, (2, slices that show it)."""
     profile = _front(body) * grid.spacing[1]  # (x, z) mm
     x = np.arange(len(profile)) - _center_of(body)
     x *= grid.spacing[0]
-    middle, left, right = (
-        profile[(x > low) & (x < high)] for low, high in ((-20, 20), (-110, -40), (40, 110))
+    near, far = LOBES_AT_MM
+    middle, low, high = (
+        profile[(x > first) & (x < last)] for first, last in ((-20, 20), (-far, -near), (near, far))
     )
-    lacks = np.isnan(middle).any(axis=0) | np.isnan(left).all(axis=0) | np.isnan(right).all(axis=0)
+    lacks = np.isnan(middle).any(axis=0) | np.isnan(low).all(axis=0) | np.isnan(high).all(axis=0)
     whole = np.flatnonzero(~lacks)
     if not whole.size:
-        return 0.0
-    lobes = np.maximum(np.nanmin(left[:, whole], axis=0), np.nanmin(right[:, whole], axis=0))
-    return float(np.percentile(np.median(middle[:, whole], axis=0) - lobes, 75))
+        return np.zeros((2, 0))
+    foremost = np.array([np.nanmin(side[:, whole], axis=0) for side in (low, high)])
+    depths: NDArray[np.float64] = np.median(middle[:, whole], axis=0) - foremost
+    return depths
 
 
 def _center_of(body: NDArray[np.bool_]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from mome_node.fitness.checks import Outcome
 from mome_node.mome.config import ModelConfig
 from mome_node.mome.preprocess_spec import ORIENTATION, PreprocessSpec, Scaling
 from mome_node.mome.statement import Calibration, OperatingPoint, Statement
@@ -27,6 +28,12 @@ _MORE_POSTS = {
 _B_VALUE_OUTSIDE = {
     "leave out": "another DWI is left out",
     "refuse": "with another DWI the exam is not evaluable",
+}
+
+_OUTCOMES = {
+    Outcome.IGNORE: "is evaluated",
+    Outcome.WARN: "is evaluated with a warning",
+    Outcome.REFUSE: "is not evaluable",
 }
 
 
@@ -136,6 +143,24 @@ def _accepts(statement: Statement) -> Iterator[Fact]:
         low, high = accepts.field_strengths_t
         yield "Field strength", f"{low:g} T" if low == high else f"{low:g} to {high:g} T"
     yield "Laterality", " or ".join(accepts.laterality)
+    for name, unit, taken in (
+        ("Slice distance", "mm", accepts.slice_thickness_mm),
+        ("Pixel spacing", "mm", accepts.pixel_spacing_mm),
+        ("First post-contrast phase", "s", accepts.first_post_s),
+        ("Last post-contrast phase", "s", accepts.last_post_s),
+    ):
+        if taken is not None:
+            yield name, f"{taken[0]:g} to {taken[1]:g} {unit}"
+    if accepts.min_slices is not None:
+        yield "Slices", f"at least {accepts.min_slices}"
+    if accepts.min_posts is not None:
+        yield "Post-contrast phases", f"at least {accepts.min_posts}"
+    if accepts.fat_suppression is not None:
+        yield "Fat suppression", "needed" if accepts.fat_suppression else "not needed"
+    for code, outcome in statement.fitness.outcomes.items():
+        yield f"An exam that fails {code}", _OUTCOMES[outcome]
+    if statement.fitness.loosenable:
+        yield "A site may loosen", ", ".join(statement.fitness.loosenable)
 
 
 def _synthetic(statement: Statement) -> str:

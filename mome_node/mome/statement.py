@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mome_node.errors import PackageError
+from mome_node.fitness.accepts import BILATERAL as BILATERAL
+from mome_node.fitness.accepts import LATERALITIES as LATERALITIES
+from mome_node.fitness.accepts import UNILATERAL as UNILATERAL
+from mome_node.fitness.accepts import Accepts as Accepts
+from mome_node.fitness.checks import Outcome
+from mome_node.fitness.knowledge import BEFORE_TREATMENT as BEFORE_TREATMENT
+from mome_node.fitness.knowledge import CONDITIONS as CONDITIONS
+from mome_node.fitness.knowledge import HISTOLOGY_PROVEN as HISTOLOGY_PROVEN
+from mome_node.fitness.policy import PackageFitness
 from mome_node.volumes.volume import Modality
-
-HISTOLOGY_PROVEN = "histology-proven invasive cancer"
-BEFORE_TREATMENT = "exam before treatment"
-CONDITIONS = (HISTOLOGY_PROVEN, BEFORE_TREATMENT)
-"""What a package may ask a site to assert. No score of any model ever stands in for it."""
-
-BILATERAL = "bilateral"
-UNILATERAL = "unilateral"
-LATERALITIES = (BILATERAL, UNILATERAL)
 
 IDENTITY_VIEW = "identity"
 """The exam as it is: the one view of it that this node runs."""
@@ -53,42 +53,6 @@ class OperatingPoint:
     prevalence: float
     population: str
     modalities: tuple[str, ...] = MODALITIES
-
-
-@dataclass(frozen=True, slots=True)
-class Accepts:
-    """Which exams a package takes.
-
-    ``vendors`` are lower-case words of which one must stand in Manufacturer (0008,0070); none: any
-    vendor. ``field_strengths_t`` is a closed range of Magnetic Field Strength (0018,0087) in tesla;
-    None: any. Raises PackageError for values that no exam could meet.
-    """
-
-    vendors: tuple[str, ...] = ()
-    field_strengths_t: tuple[float, float] | None = None
-    laterality: tuple[str, ...] = (BILATERAL,)
-
-    def __post_init__(self) -> None:
-        for index, vendor in enumerate(self.vendors):
-            if not vendor.strip() or vendor != vendor.strip().lower():
-                raise PackageError(
-                    f"mome.accepts.vendors.{index}: {vendor!r} is no lower-case word that could "
-                    "stand in Manufacturer, as 'siemens' could"
-                )
-        _check_no_doubles("mome.accepts.vendors", self.vendors)
-        if self.field_strengths_t is not None:
-            low, high = self.field_strengths_t
-            if not 0 < low <= high < math.inf:
-                raise PackageError(
-                    f"mome.accepts.field_strengths_t: {[low, high]} is no range in tesla, "
-                    "as [1.5, 3.0] is"
-                )
-        _check_words("mome.accepts.laterality", self.laterality, LATERALITIES)
-        if not self.laterality:
-            raise PackageError(
-                f"mome.accepts.laterality: it is empty; at least one of {list(LATERALITIES)} is "
-                "needed"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +102,9 @@ class Statement:
     ``classes`` are in the order of the logits. ``prior`` is the probability that contributions are
     counted from. ``synthetic`` weights never saw a patient. ``preprocessing`` is what
     ``PreprocessSpec.from_json`` reads. ``applies_when`` (of ``CONDITIONS``) must all be asserted by
-    the site before the package may run on a study. ``views`` are how the exam is shown to the
-    network; "identity" alone is run by this node. Raises PackageError where two of these
-    contradict each other.
+    the site before the package may run on a study. ``fitness`` is what failed checks of an exam
+    do. ``views`` are how the exam is shown to the network; "identity" alone is run by this node.
+    Raises PackageError where two of these contradict each other.
     """
 
     name: str
@@ -157,6 +121,7 @@ class Statement:
     calibration: Calibration = field(default_factory=Calibration)
     operating_points: tuple[OperatingPoint, ...] = ()
     views: tuple[str, ...] = (IDENTITY_VIEW,)
+    fitness: PackageFitness = field(default_factory=PackageFitness)
     description: str = ""
     authors: str = ""
     copyright: str = ""
@@ -193,12 +158,13 @@ class Statement:
             "label_definition": self.label_definition,
             "synthetic": self.synthetic,
             "applies_when": list(self.applies_when),
-            "accepts": _listed(self.accepts),
+            "accepts": _accepts(self.accepts),
             "prior": self.prior,
             "calibration": asdict(self.calibration),
             "operating_points": [_listed(point) for point in self.operating_points],
             "views": list(self.views),
             "preprocessing": dict(self.preprocessing),
+            **_fitness(self.fitness),
         }
 
 
@@ -220,6 +186,7 @@ def statement_from(metadata: Mapping[str, Any]) -> Statement:
         calibration=Calibration(**mome["calibration"]),
         operating_points=tuple(OperatingPoint(**_with_tuples(p)) for p in mome["operating_points"]),
         views=tuple(mome["views"]),
+        fitness=_fitness_from(mome.get("fitness", {})),
         description=metadata["description"],
         authors=metadata["authors"],
         copyright=metadata["copyright"],
@@ -228,6 +195,26 @@ def statement_from(metadata: Mapping[str, Any]) -> Statement:
 
 def _listed(part: Accepts | OperatingPoint) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(part).items()}
+
+
+def _accepts(accepts: Accepts) -> dict[str, Any]:
+    """What is not stated is left out, so that nodes from before there was such a key read it."""
+    always = ("vendors", "field_strengths_t", "laterality")
+    return {k: v for k, v in _listed(accepts).items() if k in always or v is not None}
+
+
+def _fitness(fitness: PackageFitness) -> dict[str, Any]:
+    if fitness == PackageFitness():
+        return {}
+    outcomes = {code: str(outcome) for code, outcome in fitness.outcomes.items()}
+    return {"fitness": {"outcomes": outcomes, "loosenable": list(fitness.loosenable)}}
+
+
+def _fitness_from(stated: Mapping[str, Any]) -> PackageFitness:
+    return PackageFitness(
+        {code: Outcome(outcome) for code, outcome in stated.get("outcomes", {}).items()},
+        tuple(stated.get("loosenable", ())),
+    )
 
 
 def _with_tuples(stated: Mapping[str, Any]) -> dict[str, Any]:

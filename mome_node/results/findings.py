@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from mome_node.dicom.geometry import Point
 from mome_node.dicom.header import FrameRef
+from mome_node.fitness.checks import Outcome
+from mome_node.fitness.knowledge import NOT_ASSESSED
 from mome_node.mome.prediction import ChannelUse, Prediction
 from mome_node.mome.statement import ModelIdentity as ModelIdentity
 from mome_node.mome.statement import OperatingPoint as OperatingPoint
@@ -45,6 +47,16 @@ class TaskNotRun:
 
     task: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FitnessFinding:
+    """One check that the exam failed for one task's model, and what that did."""
+
+    task: str
+    code: str  # of fitness.checks
+    outcome: Outcome
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +121,10 @@ class Findings:
     ``key_subtraction`` the same minus pre-contrast. ``field_box`` is the evaluated field on the
     key volume's grid as (x0, y0, x1, y1) voxel indices, ``key_slice`` the slice that it is drawn
     on. ``share_outside_breast`` is the part of the positive attribution outside the breasts.
+
+    ``fitness`` has the failed checks of every model, run or not; those that warn of one that was
+    run are among ``warnings``, too. ``known`` is what the site knows of the study, and
+    ``not_assessed`` what nobody does.
     """
 
     study_uid: str
@@ -129,3 +145,6 @@ class Findings:
     key_subtraction: Volume
     key_slice: int
     field_box: tuple[int, int, int, int]
+    fitness: tuple[FitnessFinding, ...] = ()
+    known: tuple[str, ...] = ()
+    not_assessed: tuple[str, ...] = NOT_ASSESSED

@@ -33,6 +33,12 @@ def findings_json(findings: Findings, label: str = DEFAULT_LABEL) -> dict[str, A
         "explanation": _explanation(findings),
         "not_explained": findings.not_explained,
         "warnings": list(findings.warnings),
+        "fitness": [
+            {"task": f.task, "code": f.code, "outcome": f.outcome.value, "text": f.text}
+            for f in findings.fitness
+        ],
+        "known": list(findings.known),
+        "not_assessed": list(findings.not_assessed),
     }
 
 

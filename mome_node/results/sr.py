@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from highdicom.sr import (
+    CodeContentItem,
     Comprehensive3DSR,
     ContainerContentItem,
     ContentSequence,
@@ -17,8 +18,10 @@ from highdicom.sr import (
 )
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as public
+from pydicom.sr.coding import Code
 
 from mome_node.dicom import codes
+from mome_node.fitness.checks import CHECKS, Outcome
 from mome_node.results.context import MANUFACTURER, MODEL_NAME, Predecessor, ResultContext
 from mome_node.results.findings import Findings
 from mome_node.results.image_library import LibraryGroup, image_library, library_groups
@@ -93,7 +96,7 @@ def _device(context: ResultContext) -> ObserverContext:
 
 
 def _evaluations(findings: Findings, context: ResultContext) -> ContainerContentItem:
-    """TID 1500 rows 12 and 14: text that belongs to the whole report."""
+    """TID 1500 rows 12 to 14: text and codes that belong to the whole report."""
     container = ContainerContentItem(
         name=codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS
     )
@@ -101,8 +104,23 @@ def _evaluations(findings: Findings, context: ResultContext) -> ContainerContent
         TextContentItem(name=s.concept.code, value=s.text, relationship_type=_CONTAINS)
         for s in statements(findings, context.label)
     ]
-    container.ContentSequence = ContentSequence(sentences)
+    container.ContentSequence = ContentSequence([*sentences, *_failed_checks(findings)])
     return container
+
+
+def _failed_checks(findings: Findings) -> list[CodeContentItem]:
+    """TID 1500 row 13: each check that warns of a task that was run, once, by its code."""
+    ran = {score.task for score in findings.tasks}
+    warned = {f.code for f in findings.fitness if f.task in ran and f.outcome is Outcome.WARN}
+    return [
+        CodeContentItem(
+            name=codes.FAILED_CHECK.code,
+            value=Code(check.code, codes.PRIVATE_SCHEME, check.meaning),
+            relationship_type=_CONTAINS,
+        )
+        for check in CHECKS
+        if check.code in warned
+    ]
 
 
 def _evidence(

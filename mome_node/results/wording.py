@@ -34,10 +34,6 @@ FIELD_MEANING: Final = (
     "It marks no finding. The model saw more than the box: it is drawn short of the image's right "
     "edge so that its label can be read."
 )
-NOT_ASSESSED: Final = (
-    "Not assessed: implants (MR headers do not tell), mastectomy, recent biopsy, clip or "
-    "haematoma, lactation, treatment under way, surgical bed, prior exams."
-)
 CONDITION_UNKNOWN: Final = "condition unknown"
 
 _CONDITIONAL_TASKS: Final = {"tnbc": "Triple-negative", "pcr": "Response"}
@@ -94,7 +90,7 @@ def statements(findings: Findings, label: str) -> tuple[Statement, ...]:
         *_images(findings),
         *_regions(findings),
         Statement(codes.FIELD_TEXT, FIELD_MEANING),
-        Statement(codes.NOT_ASSESSED, NOT_ASSESSED),
+        *_not_assessed(findings),
         *(Statement(codes.WARNING, f"Warning: {text}") for text in findings.warnings),
     )
 
@@ -262,6 +258,15 @@ def _regions(findings: Findings) -> Iterator[Statement]:
             f"Warning: {percent(findings.share_outside_breast)} of the attribution lies outside "
             "the breasts: the score may rest on something else than breast tissue.",
         )
+
+
+def _not_assessed(findings: Findings) -> Iterator[Statement]:
+    if findings.known:
+        known = ", ".join(findings.known)
+        yield Statement(codes.KNOWN, f"Known from the site, not from the images: {known}.")
+    if findings.not_assessed:
+        text = f"Not assessed: {', '.join(findings.not_assessed)}."
+        yield Statement(codes.NOT_ASSESSED, text)
 
 
 def explanation(findings: Findings) -> str:

@@ -88,11 +88,18 @@ def test_unknown_study_date_passes_with_a_warning(make, day):
     assert any("age is unknown" in w for w in plan.warnings)
 
 
-def test_another_body_part_is_not_evaluated(make):
-    brain = all_with(make.exam(), study_description="MR Schädel", receive_coil="HeadNeck_64")
+def test_another_body_part_without_a_bilateral_dynamic_is_not_evaluated(make):
+    brain = all_with(make.exam([]), study_description="MR Schädel", receive_coil="HeadNeck_64")
     plan = plan_of(brain)
     assert plan.verdict is Verdict.NOT_EVALUABLE
     assert "no breast MRI" in plan.reasons[0]
+
+
+def test_another_body_part_in_the_header_of_a_sound_dynamic_is_left_to_the_images(make):
+    brain = all_with(make.exam(), study_description="MR Schädel", receive_coil="HeadNeck_64")
+    plan = plan_of(brain)
+    assert plan.verdict is Verdict.EVALUABLE
+    assert any("no breast MRI" in w for w in plan.warnings)
 
 
 def test_wrong_body_part_decides_nothing_alone(make):

@@ -166,7 +166,10 @@ def test_the_demonstration_never_evaluates_a_patient(run, exam_copy: Path, tmp_p
         instance.save_as(path)
     done = run("analyze", exam_copy, "--out", tmp_path / "out")
     assert (done.status, done.out) == (1, "")
-    assert done.err == "mome-node analyze: not evaluable: no clinical model installed\n"
+    assert (
+        done.err
+        == "mome-node analyze: not evaluable: [synthetic-weights] no clinical model installed\n"
+    )
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -227,8 +230,8 @@ def test_a_package_runs_only_under_the_condition_that_somebody_asserts(
     done = run("analyze", exam, "--out", tmp_path / "out", "--model", subtype)
     assert (done.status, done.out) == (1, "")
     assert done.err == (
-        "mome-node analyze: not evaluable: condition unknown: histology-proven invasive cancer is "
-        "not asserted for this study\n"
+        "mome-node analyze: not evaluable: [condition-not-asserted] condition unknown: "
+        "histology-proven invasive cancer is not asserted for this study\n"
     )
 
 

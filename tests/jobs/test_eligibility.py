@@ -8,8 +8,17 @@ import pytest
 
 from mome_node.assembly.plan import Stack, StudyPlan, Verdict
 from mome_node.assembly.rules import AssemblyRules
-from mome_node.dicom.header import FrameRef, InstanceFacts
-from mome_node.jobs.eligibility import NO_CLINICAL_MODEL, no_model_reason, refusals, rules_for
+from mome_node.dicom.header import FrameFacts, FrameRef, InstanceFacts
+from mome_node.fitness.checks import Outcome
+from mome_node.fitness.knowledge import Known
+from mome_node.fitness.policy import PackageFitness, Policy, SiteFitness
+from mome_node.jobs.eligibility import (
+    NO_CLINICAL_MODEL,
+    judge_headers,
+    no_model_reason,
+    refusals,
+    rules_for,
+)
 from mome_node.jobs.requests import InstalledModel
 from mome_node.mome.statement import (
     BEFORE_TREATMENT,
@@ -51,8 +60,8 @@ def why_not(
     dynamic: bool = True,
 ) -> str | None:
     facts = instances or (IMAGE, LOCALIZER)
-    found = dict(refusals([model], plan(synthetic=synthetic, dynamic=dynamic), facts))
-    return found.get(model.task)
+    (*refused,) = refusals([model], plan(synthetic=synthetic, dynamic=dynamic), facts)
+    return refused[0].text if refused else None
 
 
 def test_clinical_package_that_asks_for_nothing_runs() -> None:
@@ -155,23 +164,27 @@ def test_field_strength_is_taken_as_scanners_tell_it(strength: float, taken: boo
 def test_reason_names_scanner_and_what_the_package_takes() -> None:
     model = replace(CLINICAL, accepts=Accepts(("siemens", "philips"), (3.0, 3.0)))
     assert why_not(model) == (
-        "not validated for GE at 1.5 T: the package takes Siemens or Philips at 3 T"
+        "not validated for GE: the package takes Siemens or Philips; "
+        "not validated for 1.5 T: the package takes 3 T"
     )
+    (refused,) = refusals([model], plan(), [IMAGE])
+    assert refused.reason.startswith("[vendor-outside-package] not validated for GE: ")
+    assert "; [field-strength-outside-package] not validated for 1.5 T: " in refused.reason
 
 
 def test_unknown_scanner_is_not_one_that_was_validated() -> None:
     model = replace(CLINICAL, accepts=Accepts(("ge",), (1.5, 3.0)))
     reason = why_not(model, replace(IMAGE, manufacturer="", field_strength_t=None))
     assert reason == (
-        "not validated for an unknown vendor at an unknown field strength: the package takes GE at "
-        "1.5 to 3 T"
+        "not validated for an unknown vendor: the package takes GE; "
+        "not validated for an unknown field strength: the package takes 1.5 to 3 T"
     )
 
 
 def test_text_of_a_header_never_reaches_the_reason() -> None:
     model = replace(CLINICAL, accepts=Accepts(("ge",)))
     reason = why_not(model, replace(IMAGE, manufacturer="DOE^JANE"))
-    assert reason == "not validated for another vendor at 1.5 T: the package takes GE"
+    assert reason == "not validated for another vendor: the package takes GE"
 
 
 def test_every_image_that_is_read_must_be_from_a_validated_scanner() -> None:
@@ -179,7 +192,7 @@ def test_every_image_that_is_read_must_be_from_a_validated_scanner() -> None:
     mixed = replace(plan(), t2=Stack("1.3", (FrameRef("1.2"),)))
     images = (IMAGE, replace(IMAGE, sop_instance_uid="1.2", manufacturer="SIEMENS"))
     (refused,) = refusals([model], mixed, images)
-    assert "not validated for GE and Siemens" in refused[1]
+    assert "not validated for GE and Siemens" in refused.text
 
 
 @pytest.mark.parametrize(
@@ -209,17 +222,18 @@ def test_field_of_view_is_one_that_the_model_knows(
 def test_only_those_that_may_not_are_told_each_with_its_reason() -> None:
     synthetic = replace(CLINICAL, synthetic=True)
     refused = refusals([synthetic, TNBC, replace(RESPONSE, applies_when=())], plan(), [IMAGE])
-    assert [task for task, _ in refused] == ["malignancy", "tnbc"]
+    assert [refusal.task for refusal in refused] == ["malignancy", "tnbc"]
     assert no_model_reason(refused) == (
-        "malignancy: no clinical model installed; tnbc: condition unknown: histology-proven "
-        "invasive cancer is not asserted for this study"
+        "malignancy: [synthetic-weights] no clinical model installed; "
+        "tnbc: [condition-not-asserted] condition unknown: histology-proven invasive cancer is not "
+        "asserted for this study"
     )
 
 
 def test_one_reason_for_all_is_told_once() -> None:
     synthetic = replace(CLINICAL, synthetic=True)
     refused = refusals([synthetic, replace(synthetic, task="tnbc")], plan(), [IMAGE])
-    assert no_model_reason(refused) == NO_CLINICAL_MODEL
+    assert no_model_reason(refused) == "[synthetic-weights] no clinical model installed"
     assert no_model_reason(()) == NO_CLINICAL_MODEL  # nothing is installed at all
 
 
@@ -233,3 +247,96 @@ def test_primary_model_says_which_b_value_is_read() -> None:
     assert rules_for(rules, [subtype, clinical]).preferred_b == 1000.0
     assert rules_for(rules, [subtype]).preferred_b == 800.0
     assert rules_for(rules, []) == rules
+
+
+# What failed checks do
+
+
+def codes(model: InstalledModel, *instances: InstanceFacts, **of_plan: object) -> dict[str, str]:
+    made = replace(plan(), **of_plan)
+    return {j.code: str(j.outcome) for j in judge_headers(model, made, instances or (IMAGE,))}
+
+
+NAMED = replace(IMAGE, contrast_agent="agent", frames=(FrameFacts(1),))
+
+
+def test_a_sound_exam_fails_nothing_by_its_headers() -> None:
+    assert codes(CLINICAL, NAMED) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"study_description": "MR knee", "protocol_name": ""}, "other-body-part-in-header"),
+        ({"study_description": "", "protocol_name": ""}, "no-breast-in-header"),
+        ({"contrast_agent": ""}, "contrast-agent-not-named"),
+    ],
+)
+def test_what_a_header_alone_says_only_warns(changes: dict[str, str], code: str) -> None:
+    assert codes(CLINICAL, replace(NAMED, **changes)) == {code: "warn"}
+
+
+def test_an_artificial_exam_is_refused_by_a_clinical_package_where_the_site_says_so() -> None:
+    assert codes(CLINICAL, NAMED, synthetic=True) == {"synthetic-exam": "ignore"}
+    site = SiteFitness({"synthetic-exam": Outcome.REFUSE})
+    strict = replace(CLINICAL, fitness=Policy(site=site))
+    assert codes(strict, NAMED, synthetic=True) == {"synthetic-exam": "refuse"}
+
+
+def test_a_diffusion_image_outside_the_packages_range_is_judged_as_the_package_says() -> None:
+    model = replace(CLINICAL, b_value_range=(600.0, 1500.0))
+    dwi = replace(DYNAMIC, b_value=50.0)
+    assert codes(model, NAMED, dwi=dwi) == {"b-value-outside-package": "warn"}
+    assert codes(model, NAMED, dwi=replace(dwi, b_value=800.0)) == {}
+    strict = Policy(PackageFitness({"b-value-outside-package": Outcome.REFUSE}))
+    refusing = replace(model, fitness=strict)
+    assert codes(refusing, NAMED, dwi=dwi) == {"b-value-outside-package": "refuse"}
+
+
+def test_a_scanner_outside_the_package_is_warned_of_where_package_and_site_let_it() -> None:
+    model = replace(CLINICAL, accepts=Accepts(vendors=("siemens",)))
+    package = PackageFitness(loosenable=("vendor-outside-package",))
+    site = SiteFitness({"vendor-outside-package": Outcome.WARN})
+    for policy, outcome in (
+        (Policy(), "refuse"),
+        (Policy(site=site), "refuse"),
+        (Policy(package), "refuse"),
+        (Policy(package, site), "warn"),
+    ):
+        assert codes(replace(model, fitness=policy), NAMED) == {"vendor-outside-package": outcome}
+
+
+# What the site knows
+
+
+def knowing(*facts: str, when: tuple[tuple[str, str], ...] = ()) -> Policy:
+    return Policy(site=SiteFitness(known=(Known(facts, when),)))
+
+
+def test_what_the_site_knows_to_be_there_fails_its_check_in_the_studies_it_names() -> None:
+    model = replace(CLINICAL, fitness=knowing("implants"))
+    assert codes(model, NAMED) == {"implants": "warn"}
+    elsewhere = knowing("implants", when=(("study_description", "implant"),))
+    assert codes(replace(CLINICAL, fitness=elsewhere), NAMED) == {}
+    assert codes(replace(CLINICAL, fitness=knowing("no implants")), NAMED) == {}
+
+
+def test_a_package_may_refuse_what_the_site_knows() -> None:
+    package = PackageFitness({"implants": Outcome.REFUSE})
+    model = replace(CLINICAL, fitness=Policy(package, knowing("implants").site))
+    (refused,) = refusals([model], plan(), [NAMED])
+    assert refused.reason == "[implants] implants: known from the site"
+
+
+def test_a_condition_that_the_site_knows_is_asserted() -> None:
+    assert why_not(replace(TNBC, fitness=knowing(HISTOLOGY_PROVEN))) is None
+
+
+def test_treatment_under_way_contradicts_an_exam_before_treatment() -> None:
+    model = replace(RESPONSE, asserts=CONDITIONS, fitness=knowing("treatment under way"))
+    reason = why_not(model)
+    assert reason is not None
+    assert "treatment under way" in reason
+    assert codes(replace(TNBC, asserts=CONDITIONS, fitness=model.fitness), NAMED) == {
+        "treatment-under-way": "warn"
+    }

@@ -6,11 +6,16 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 
 from mome_node.assembly.rules import AssemblyRules
+from mome_node.fitness.checks import Outcome
+from mome_node.fitness.knowledge import Known
+from mome_node.fitness.policy import SiteFitness
 from mome_node.jobs.evaluate_study import evaluate_study, sources_from
 from mome_node.jobs.models import LoadedModel, ModelChoice, load_models
 from mome_node.jobs.requests import Evaluated, EvaluationRequest, NotEvaluated
@@ -18,6 +23,7 @@ from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import PhantomExam, Protocol, Vendor
 from mome_node.phantom.render import render_exam
 from mome_node.results.context import Predecessor
+from mome_node.volumes.volume import Volume
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -104,7 +110,7 @@ def test_report_warns_of_what_the_study_was_evaluated_without(exam, models, tmp_
 
 def test_synthetic_package_refuses_a_patient(exam, models, tmp_path):
     outcome = evaluate_study(request(exam, tmp_path, patient=True), models)
-    assert outcome == NotEvaluated("no clinical model installed")
+    assert outcome == NotEvaluated("[synthetic-weights] no clinical model installed")
     assert not (tmp_path / "out").exists()
 
 
@@ -132,3 +138,70 @@ def test_study_without_dynamic_says_so(exam, models, tmp_path):
     outcome = evaluate_study(request(exam, tmp_path, keep=10), models)
     assert isinstance(outcome, NotEvaluated)
     assert "no dynamic" in outcome.reason
+
+
+# Fitness
+
+
+def turned(exam: PhantomExam) -> PhantomExam:
+    """The exam as it is written where the scanner was told the opposite position."""
+
+    def of(volume: Volume) -> Volume:
+        return Volume(np.ascontiguousarray(volume.array[::-1, ::-1]), volume.grid)
+
+    return replace(
+        exam,
+        dce=tuple(of(v) for v in exam.dce),
+        dwi=tuple((b, of(v)) for b, v in exam.dwi),
+        adc=of(exam.adc),
+        t2=of(exam.t2),
+    )
+
+
+def at_a_site(models: tuple[LoadedModel, ...], **site: object) -> tuple[LoadedModel, ...]:
+    choice = ModelChoice(fitness=SiteFitness(**site))
+    return tuple(replace(m, choice=choice) for m in models)
+
+
+def findings_of(outcome: object) -> dict[str, Any]:
+    assert isinstance(outcome, Evaluated), outcome
+    return json.loads(outcome.findings_path.read_text())
+
+
+def test_exam_registered_in_the_opposite_position_is_not_evaluated(exam, models, tmp_path):
+    outcome = evaluate_study(request(turned(exam), tmp_path), models)
+    assert isinstance(outcome, NotEvaluated)
+    assert outcome.reason.startswith("[position-contradicts-anatomy] the breasts point to where")
+    assert not outcome.quarantine
+
+
+def test_a_site_that_only_wants_a_warning_gets_it_and_no_sides(exam, models, tmp_path):
+    loose = at_a_site(models, outcomes={"position-contradicts-anatomy": Outcome.WARN})
+    found = findings_of(evaluate_study(request(turned(exam), tmp_path), loose))
+    assert [(f["code"], f["outcome"]) for f in found["fitness"]] == [
+        ("position-contradicts-anatomy", "warn")
+    ]
+    assert sum("patient position" in w for w in found["warnings"]) == 1
+    assert all(region["laterality"] is None for region in found["regions"])
+
+
+def test_a_sound_exam_fails_no_check_and_says_what_was_not_assessed(exam, models, tmp_path):
+    known = (Known(("no implants",)),)
+    found = findings_of(evaluate_study(request(exam, tmp_path), at_a_site(models, known=known)))
+    assert found["fitness"] == []
+    assert found["known"] == ["no implants"]
+    assert not any("implants" in told for told in found["not_assessed"])
+    assert "contrast dose" in found["not_assessed"]
+
+
+def test_noise_that_says_breast_is_never_evaluated(exam, models, tmp_path):
+    rng = np.random.default_rng(5)
+
+    def of(volume: Volume) -> Volume:
+        noise = np.hypot(*rng.normal(0, 100, (2, *volume.array.shape)))
+        return Volume(noise.astype(np.float32), volume.grid)
+
+    noise = replace(exam, dce=tuple(of(v) for v in exam.dce))
+    outcome = evaluate_study(request(noise, tmp_path), models)
+    assert isinstance(outcome, NotEvaluated)
+    assert outcome.reason.startswith("[no-breasts-in-image] no breasts are seen in the image: ")

@@ -210,7 +210,7 @@ def test_exam_that_no_package_can_take_is_not_evaluable_with_every_reason(instal
 def test_package_is_not_run_on_a_scanner_that_it_was_not_validated_for(install, request_of):
     subtype = install("tnbc", accepts=Accepts(vendors=("philips",)))
     found = report(request_of, install("malignancy"), subtype)
-    assert found.not_run["tnbc"] == ("not validated for Siemens at 3 T: the package takes Philips")
+    assert found.not_run["tnbc"] == "not validated for Siemens: the package takes Philips"
 
 
 def test_no_package_that_may_run_makes_no_result_and_tells_each_reason(install, request_of):
@@ -222,8 +222,8 @@ def test_no_package_that_may_run_makes_no_result_and_tells_each_reason(install, 
     )
     outcome = evaluate_study(request_of, models)
     assert isinstance(outcome, NotEvaluated)
-    assert "pcr: condition unknown" in outcome.reason
-    assert "tnbc: not validated for Siemens at 3 T" in outcome.reason
+    assert "pcr: [condition-not-asserted] condition unknown" in outcome.reason
+    assert "tnbc: [field-strength-outside-package] not validated for 3 T" in outcome.reason
     assert not request_of.out_dir.exists()
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from mome_node.errors import PackageError
+from mome_node.fitness.checks import Outcome
+from mome_node.fitness.policy import PackageFitness
 from mome_node.mome.bundle import parse_metadata
 from mome_node.mome.digests import write_sums
 from mome_node.mome.network import Mome
@@ -70,6 +72,71 @@ def test_everything_that_is_stated_survives(
     )
     write_package(tmp_path / "p", network, stated, license_text="free")
     assert ModelPackage.load(tmp_path / "p").statement == stated
+
+
+ACQUISITION: Document = {
+    "slice_thickness_mm": (0.8, 3.0),
+    "pixel_spacing_mm": (0.4, 1.2),
+    "min_slices": 40,
+    "min_posts": 3,
+    "first_post_s": (50.0, 120.0),
+    "last_post_s": (240.0, 600.0),
+    "fat_suppression": True,
+}
+FITNESS = PackageFitness({"implants": Outcome.REFUSE}, ("vendor-outside-package",))
+
+
+def test_what_is_stated_of_acquisitions_and_checks_survives_and_stands_on_the_card(
+    tmp_path: Path, network: Mome, statement: Statement
+) -> None:
+    stated = replace(statement, accepts=Accepts(**ACQUISITION), fitness=FITNESS)
+    package = write_package(tmp_path / "p", network, stated, license_text="free")
+    assert ModelPackage.load(package.path).statement == stated
+    card = (package.path / CARD).read_text(encoding="utf-8")
+    for line in (
+        "- Slice distance: 0.8 to 3 mm",
+        "- Slices: at least 40",
+        "- First post-contrast phase: 50 to 120 s",
+        "- Fat suppression: needed",
+        "- An exam that fails implants: is not evaluable",
+        "- A site may loosen: vendor-outside-package",
+    ):
+        assert line in card
+
+
+def test_what_is_not_stated_is_not_written_so_that_older_nodes_read_the_package(
+    package: ModelPackage,
+) -> None:
+    mome = json.loads((package.path / METADATA).read_text())["mome"]
+    assert set(mome["accepts"]) == {"vendors", "field_strengths_t", "laterality"}
+    assert "fitness" not in mome
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"outcomes": {"no-breasts-in-image": "warn"}}, "guards safety"),
+        ({"outcomes": {"slice-gap": "warn"}}, "is no check; allowed: .*slice-gaps"),
+        ({"outcomes": {"slice-gaps": "stop"}}, r"mome\.fitness\.outcomes\.slice-gaps"),
+        ({"loosenable": ["synthetic-weights"]}, "guards safety"),
+        ({"outcome": {}}, "mome.fitness"),
+    ],
+)
+def test_a_wrong_statement_on_checks_is_refused_by_its_name(
+    package: ModelPackage,
+    edit: Callable[[Callable[[Document], object]], None],
+    stated: Document,
+    said: str,
+) -> None:
+    edit(lambda document: document["mome"].update(fitness=stated))
+    with pytest.raises(PackageError, match=said):
+        ModelPackage.load(package.path)
+
+
+def test_every_optional_field_has_its_meaning_on_the_page() -> None:
+    page = (DOCS / "model.md").read_text(encoding="utf-8")
+    assert not [name for name in ACQUISITION if f"`accepts.{name}`" not in page]
+    assert "| `fitness` |" in page
 
 
 def test_package_of_format_1_is_refused_with_what_to_do(

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mome_node.fitness.checks import Outcome
+from mome_node.results.findings import FitnessFinding
 from mome_node.results.findings_json import findings_json
 
 MODEL = {"name": "MOME malignancy", "version": "1.0", "digest": "ab" * 32}
@@ -86,3 +88,22 @@ def test_numpy_numbers_become_plain(make_exam: Callable[..., Any]) -> None:
     region = exam.findings.regions[0]
     object.__setattr__(region, "share", np.float32(0.25))
     assert json.loads(json.dumps(findings_json(exam.findings)))["regions"][0]["share"] == 0.25
+
+
+def test_failed_checks_and_what_was_not_assessed_stand_there(
+    make_exam: Callable[..., Any],
+) -> None:
+    failed = FitnessFinding("malignancy", "slice-gaps", Outcome.WARN, "slices lie 3 mm apart")
+    findings = replace(
+        make_exam().findings, fitness=(failed,), known=("implants",), not_assessed=("prior exams",)
+    )
+    value = findings_json(findings)
+    assert value["fitness"] == [
+        {
+            "task": "malignancy",
+            "code": "slice-gaps",
+            "outcome": "warn",
+            "text": "slices lie 3 mm apart",
+        }
+    ]
+    assert (value["known"], value["not_assessed"]) == (["implants"], ["prior exams"])

@@ -15,10 +15,12 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from mome_node.errors import ResultError
+from mome_node.fitness.checks import Outcome
 from mome_node.mome.prediction import Prediction
 from mome_node.results.context import ResultContext
-from mome_node.results.findings import ModelIdentity, TaskScore
+from mome_node.results.findings import FitnessFinding, ModelIdentity, TaskScore
 from mome_node.results.result_set import encode, make_results
+from mome_node.results.wording import statements
 from mome_node.volumes.volume import Modality
 
 
@@ -277,3 +279,57 @@ def test_dsrdump_prints_the_sentences_that_must_be_read(
         "Warning: phase times come from the content time",
     ):
         assert sentence in done.stdout, sentence
+
+
+# The exam's fitness
+
+
+def _failed_checks(report: Dataset) -> list[tuple[str, str, str]]:
+    return [
+        (
+            item.ConceptCodeSequence[0].LongCodeValue
+            if "LongCodeValue" in item.ConceptCodeSequence[0]
+            else item.ConceptCodeSequence[0].CodeValue,
+            item.ConceptCodeSequence[0].CodingSchemeDesignator,
+            item.ConceptCodeSequence[0].CodeMeaning,
+        )
+        for container in report.ContentSequence
+        for item in container.get("ContentSequence", ())
+        if item.ConceptNameCodeSequence[0].get("CodeValue") == "FAILED_CHECK"
+    ]
+
+
+def test_checks_that_warn_of_a_task_that_was_run_are_coded_once(
+    make_exam: Callable[..., Any], context: ResultContext, dciodvfy: Any, tmp_path: Path
+) -> None:
+    exam = make_exam()
+    failed = tuple(
+        FitnessFinding(task, code, outcome, "words")
+        for task, code, outcome in (
+            ("malignancy", "slice-gaps", Outcome.WARN),
+            ("malignancy", "field-of-view-cut", Outcome.WARN),
+            ("malignancy", "field-of-view-cut", Outcome.WARN),
+            ("malignancy", "contrast-agent-not-named", Outcome.IGNORE),
+            ("tnbc", "vendor-outside-package", Outcome.REFUSE),
+            ("tnbc", "implants", Outcome.WARN),
+        )
+    )
+    findings = replace(exam.findings, fitness=failed)
+    report = make_results(findings, context, exam.headers).objects[0].dataset
+    assert _failed_checks(report) == [
+        ("field-of-view-cut", "99MOME", "The field of view cuts the breasts"),
+        ("slice-gaps", "99MOME", "Gaps between the slices of the dynamic"),
+    ]
+    path = tmp_path / "sr.dcm"
+    path.write_bytes(encode(report))
+    assert dciodvfy(path) == []
+
+
+def test_what_the_site_knows_is_told_as_such_and_not_as_unassessed(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam()
+    known = replace(exam.findings, known=("implants",), not_assessed=("prior exams",))
+    texts = [s.text for s in statements(known, context.label)]
+    assert "Known from the site, not from the images: implants." in texts
+    assert "Not assessed: prior exams." in texts

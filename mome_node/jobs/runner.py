@@ -15,6 +15,7 @@ from mome_node.catalog.records import StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.delivery.outbox import Outbox
 from mome_node.errors import TransitionRefusedError
+from mome_node.jobs.read_ahead import ReadAhead
 from mome_node.jobs.receiving import ReceivingStudies
 from mome_node.jobs.retries import times_begun
 from mome_node.jobs.stages import Stages
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 PERIOD_S = 0.5
 RETRY_PERIOD_S = 5.0
+LOOKING_S = 2.0
 LOOK_AGAIN_AFTER_FAULT = timedelta(seconds=30)
 EVALUATOR_PAUSE_S = 30.0
 
@@ -43,6 +45,7 @@ class Runner:
         self._outbox = outbox
         self._monotonic = monotonic
         self._receiving = ReceivingStudies(stages.policy.quiet_s, monotonic)
+        self._ahead = ReadAhead(stages, monotonic)
         self._evaluator_again_at = monotonic()
         self._timers = Timers(
             (self.assembly_turn, PERIOD_S),
@@ -71,9 +74,14 @@ class Runner:
             _tolerating_news(self._stages.reopen, study)
         waiting = self._catalog.studies_awaiting_assembly()
         self._receiving.watch(waiting)
-        for study in waiting:
+        silent_for = self._receiving.unchanged_for
+        guarded(partial(self._ahead.read, waiting, silent_for), turn="reading ahead")
+        until = self._monotonic() + LOOKING_S
+        for study in self._ahead.in_order(waiting):
             if self._receiving.is_due(study):
                 _tolerating_news(self._assemble, study)
+            if self._monotonic() >= until:
+                break  # the next turn goes on, with what has become due or known meanwhile
 
     def evaluation_turn(self) -> None:
         """Run the models on one queued study."""

@@ -23,6 +23,7 @@ from mome_node.catalog.records import DeliveryState, StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.errors import CatalogError, NodeError, StorageError
 from mome_node.jobs.eligibility import no_model_reason, refusals, rules_for
+from mome_node.jobs.known_headers import KnownHeaders
 from mome_node.jobs.reading import SourceInstance, inputs_digest, read_study
 from mome_node.jobs.requests import (
     NOT_TRIED_AGAIN,
@@ -69,6 +70,7 @@ class Stages:
     evaluator: Evaluator
     data_dir: Path
     clock: Callable[[], datetime]
+    headers: KnownHeaders = field(default_factory=KnownHeaders)
 
     def reopen(self, study: StudyRecord, cause: str = "late or corrected input") -> None:
         """Receive again; what had ended, or was evaluated, opens its next revision."""
@@ -114,7 +116,7 @@ class Stages:
         """Run the models on a queued study and put what they find in the outbox."""
         study = self.catalog.study(study_uid)
         # Asked for before the step, which is refused if anything new was among them.
-        sources = self._sources(study_uid)
+        sources = self.sources(study_uid)
         self._step(study, StudyState.INFERRING, "a worker took it", seen=study.assembled_inputs)
         try:
             self._evaluate(study, sources)
@@ -146,8 +148,8 @@ class Stages:
 
     def _plan(self, study: StudyRecord) -> tuple[StudyPlan, str, Refused]:
         """The study as it is now, the digest of what would be read, and who may not read it."""
-        sources = self._sources(study.study_uid)
-        facts = read_study(sources)
+        sources = self.sources(study.study_uid)
+        facts = read_study(sources, facts_of=self.headers.facts_of)
         plan = plan_study(
             facts.instances,
             rules_for(self.policy.rules, self.models),
@@ -157,7 +159,7 @@ class Stages:
         digest = inputs_digest(plan, {s.sop_instance_uid: s.sha256 for s in sources})
         return plan, digest, refusals(self.models, plan, facts.instances)
 
-    def _sources(self, study_uid: str) -> tuple[SourceInstance, ...]:
+    def sources(self, study_uid: str) -> tuple[SourceInstance, ...]:
         """What an evaluation may read: current instances of classes that a role uses."""
         return tuple(
             SourceInstance(i.sop_instance_uid, self.store.path(i.key), i.sha256)

@@ -24,6 +24,7 @@ from mome_node.catalog.states import StudyState
 from mome_node.delivery.doubles import MemorySender
 from mome_node.delivery.outbox import Outbox
 from mome_node.dicom.uids import derived_uid
+from mome_node.jobs.known_headers import MAX_PLANES, KnownHeaders
 from mome_node.jobs.reading import inputs_digest, read_study
 from mome_node.jobs.requests import (
     Evaluated,
@@ -126,6 +127,7 @@ class Bench:
     models: tuple[InstalledModel, ...] = (SYNTHETIC,)
     destinations: tuple[str, ...] = ("pacs",)
     quiet_s: float = QUIET_S
+    headers_kept: int = MAX_PLANES
 
     def __post_init__(self) -> None:
         self.catalog = Catalog.open(f"sqlite:///{self.folder}/catalog.db")
@@ -144,6 +146,7 @@ class Bench:
             evaluator=self.evaluator,
             data_dir=self.folder,
             clock=self.clock.wall,
+            headers=KnownHeaders(self.headers_kept),
         )
         senders = {"pacs": self.sender}
         outbox = Outbox(self.catalog, self.store.open, senders, clock=self.clock.wall)

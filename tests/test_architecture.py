@@ -50,7 +50,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "phantom": frozenset({"dicom", "volumes"}),
     "node": STAGES | {"jobs", "settings"},
     "demonstration": STAGES | {"jobs", "phantom", "settings", "logs", "node"},
-    "bench": frozenset({"dicom", "volumes", "mome"}),
+    "bench": frozenset(
+        {"dicom", "storage", "catalog", "assembly", "volumes", "mome", "jobs", "phantom"}
+    ),
     "cli": STAGES
     | {"jobs", "phantom", "demonstration", "bench", "settings", "settings_file", "logs", "node"},
 }

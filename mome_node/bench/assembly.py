@@ -44,7 +44,7 @@ SMALL: Final = Protocol((16, 16, 40), (16, 16, 6), (16, 16, 33))
 
 TURNS: Final = 3
 FEW, MANY = 10, 1000
-TINY_INSTANCES: Final = 4
+TINY_INSTANCES: Final = 2
 SCANNER_HEADER_BYTES: Final = 120_000
 """Private elements of a scanner's header, the largest that are usual."""
 

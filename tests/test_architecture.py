@@ -54,7 +54,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "phantom": frozenset({"dicom", "volumes"}),
     "node": STAGES | {"jobs", "query", "settings", "settings_studies"},
     "demonstration": STAGES | {"jobs", "query", "phantom", "settings", "logs", "node"},
-    "bench": frozenset({"dicom", "volumes", "mome"}),
+    "bench": frozenset(
+        {"dicom", "storage", "catalog", "assembly", "volumes", "mome", "jobs", "phantom"}
+    ),
     "cli": STAGES
     | {
         *("jobs", "query", "survey", "phantom", "demonstration", "bench"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
-from mome_node.assembly.role_words import BIOPSY, plain
+from mome_node.assembly.role_words import BIOPSY, BREAST, OTHER_BODY, plain
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.dicom.header import InstanceFacts
 from mome_node.fitness.checks import IDENTITY

@@ -9,6 +9,7 @@ from mome_node.cli.arguments import add_command, add_json
 from mome_node.cli.output import WRONG_USAGE, progress, say_json, say_table
 
 if TYPE_CHECKING:
+    from mome_node.bench.assembly import AssemblyFigures
     from mome_node.bench.model import ModelFigures
     from mome_node.cli.arguments import Commands
 
@@ -26,6 +27,16 @@ UNITS = {
     "explanation_passes": "passes for an explanation",
     "explanation_steps": "gradients in it",
     "explanation_peak_rss_gb": "GB with it",
+}
+
+ASSEMBLY_UNITS = {
+    "decision_s": "s, the decision on 3,000 instances as the node comes to it",
+    "unread_decision_s": "s, with all headers to be read first",
+    "unread_over_known": "times as long unread",
+    "per_instance_growth": "times the seconds an instance at 3,000 that it has at 300",
+    "unread_per_instance_growth": "the same, unread",
+    "large_header_growth": "times as long with 120 KB of private elements in each header, unread",
+    "memory_growth": "times the memory after 1,000 studies that it is after 10",
 }
 
 
@@ -49,6 +60,32 @@ def add_commands(commands: Commands) -> None:
     model.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     model.add_argument("--turns", type=int, choices=range(1, 100), default=3, metavar="N")
     add_json(model)
+    assembly = add_command(
+        verbs,
+        "assembly",
+        "the decision on studies of 300 and 3,000 instances: about two minutes",
+        "bench assembly --json",
+        bench_assembly,
+    )
+    assembly.add_argument("--turns", type=int, choices=range(1, 100), default=3, metavar="N")
+    add_json(assembly)
+
+
+def bench_assembly(options: argparse.Namespace) -> int:
+    """Measure assembly."""
+    from mome_node.bench import assembly
+
+    with progress("measuring") as bar:
+        task = bar.task_ids[0]
+        figures = assembly.bench_assembly(
+            options.turns, lambda step: bar.update(task, description=step)
+        )
+    if options.json:
+        say_json(figures.to_json())
+    else:
+        rows = _rows(figures, ASSEMBLY_UNITS)
+        say_table(("figure", "median", "least", "most", "of what"), rows)
+    return 0
 
 
 def bench_model(options: argparse.Namespace) -> int:
@@ -63,14 +100,14 @@ def bench_model(options: argparse.Namespace) -> int:
     if options.json:
         say_json(figures.to_json())
     else:
-        say_table(("figure", "median", "least", "most", "of what"), _rows(figures))
+        say_table(("figure", "median", "least", "most", "of what"), _rows(figures, UNITS))
     return 0
 
 
-def _rows(figures: ModelFigures) -> list[tuple[str, ...]]:
+def _rows(figures: ModelFigures | AssemblyFigures, units: dict[str, str]) -> list[tuple[str, ...]]:
     found = figures.to_json()
     rows: list[tuple[str, ...]] = []
-    for name, unit in UNITS.items():
+    for name, unit in units.items():
         value = "not to be had here" if found[name] is None else f"{found[name]:.3g}"
         low, high = (f"{n:.3g}" for n in figures.spreads[name]) if name in figures.spreads else "  "
         rows.append((name, value, low.strip(), high.strip(), unit))

@@ -112,11 +112,15 @@ def _common_matrix(planes: Sequence[Plane]) -> tuple[float, float]:
                 f"{_name(first)} {rows} × {columns}"
             )
         expected = first_facts.pixel_spacing or spacing
-        if not np.allclose(spacing, expected, rtol=SAME_SPACING, atol=0):
+        if not _same_spacing(spacing, expected):
             raise MixedMatrixError(
                 f"{_name(reference)} has pixel spacing {spacing} mm, {_name(first)} {expected}"
             )
     return first_facts.pixel_spacing or (0.0, 0.0)
+
+
+def _same_spacing(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return all(abs(a - b) <= SAME_SPACING * abs(b) for a, b in zip(one, other, strict=True))
 
 
 def _common_axes(planes: Sequence[Plane]) -> _Vectors:
@@ -124,6 +128,8 @@ def _common_axes(planes: Sequence[Plane]) -> _Vectors:
     first, first_facts, _, _ = planes[0]
     common = _orientation(first, first_facts)
     for reference, facts, _, _ in planes:
+        if facts.image_position and facts.image_orientation == first_facts.image_orientation:
+            continue  # in most stacks all are written alike
         if np.abs(_orientation(reference, facts) - common).max() > PARALLEL_COSINE:
             raise MixedOrientationError(
                 f"{_name(reference)} and {_name(first)} are not parallel: "

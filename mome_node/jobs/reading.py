@@ -32,14 +32,21 @@ class StudyFacts:
     unreadable: tuple[str, ...]
 
 
+def facts_from_file(instance: SourceInstance) -> InstanceFacts:
+    """What an instance says of itself, read from its file; HeaderError."""
+    return read_facts(instance.path)
+
+
 def read_study(
-    instances: Iterable[SourceInstance], progress: Callable[[], None] = lambda: None
+    instances: Iterable[SourceInstance],
+    progress: Callable[[], None] = lambda: None,
+    facts_of: Callable[[SourceInstance], InstanceFacts] = facts_from_file,
 ) -> StudyFacts:
     """Read the header of every instance; one that cannot be read stops nobody."""
     facts, unreadable = [], []
     for instance in instances:
         try:
-            facts.append(read_facts(instance.path))
+            facts.append(facts_of(instance))
         except HeaderError:
             unreadable.append(instance.sop_instance_uid)
         progress()

@@ -17,6 +17,7 @@ from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.delivery.outbox import Outbox
 from mome_node.errors import TransitionRefusedError
 from mome_node.jobs.archive_counts import ArchiveCounts
+from mome_node.jobs.read_ahead import ReadAhead
 from mome_node.jobs.receiving import ReceivingStudies
 from mome_node.jobs.retries import times_begun
 from mome_node.jobs.stages import Stages
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 PERIOD_S = 0.5
 RETRY_PERIOD_S = 5.0
+LOOKING_S = 2.0
 LOOK_AGAIN_AFTER_FAULT = timedelta(seconds=30)
 EVALUATOR_PAUSE_S = 30.0
 
@@ -50,6 +52,7 @@ class Runner:
         self._witnesses = Witnesses(catalog, archive)
         patience = stages.policy.patience
         self._receiving = ReceivingStudies(patience.quiet_s, monotonic, patience.hard_limit_s)
+        self._ahead = ReadAhead(stages, monotonic)
         self._evaluator_again_at = monotonic()
         self._timers = Timers(
             (self.assembly_turn, PERIOD_S),
@@ -84,8 +87,13 @@ class Runner:
         held = self._held_after_reopening(held)
         waiting = self._catalog.studies_awaiting_assembly()
         self._receiving.watch((*waiting, *held))
-        for study in waiting:
+        silent_for = self._receiving.unchanged_for
+        guarded(partial(self._ahead.read, waiting, silent_for), turn="reading ahead")
+        until = self._monotonic() + LOOKING_S
+        for study in self._ahead.in_order(waiting):
             _tolerating_news(self._look, study)
+            if self._monotonic() >= until:
+                break  # the next turn goes on, with what has become due or known meanwhile
 
     def evaluation_turn(self) -> None:
         """Run the models on one queued study."""

@@ -33,6 +33,7 @@ from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.errors import CatalogError, NodeError, StorageError
 from mome_node.jobs.deadline import cause_of, is_freed_by_hand, least_rules, shortfall
 from mome_node.jobs.eligibility import no_model_reason, refusals, rules_for
+from mome_node.jobs.known_headers import KnownHeaders
 from mome_node.jobs.reading import SourceInstance, StudyFacts, inputs_digest, read_study
 from mome_node.jobs.requests import (
     NOT_TRIED_AGAIN,
@@ -97,6 +98,7 @@ class Stages:
     evaluator: Evaluator
     data_dir: Path
     clock: Callable[[], datetime]
+    headers: KnownHeaders = field(default_factory=KnownHeaders)
 
     def reopen(self, study: StudyRecord, cause: str = "late or corrected input") -> None:
         """Receive again; what had ended, or was evaluated, opens its next revision."""
@@ -149,7 +151,7 @@ class Stages:
         """Run the models on a queued study and put what they find in the outbox."""
         study = self.catalog.study(study_uid)
         # Asked for before the step, which is refused if anything new was among them.
-        sources = self._sources(study_uid)
+        sources = self.sources(study_uid)
         self._step(study, StudyState.INFERRING, "a worker took it", seen=study.assembled_inputs)
         try:
             self._evaluate(study, sources)
@@ -181,8 +183,8 @@ class Stages:
 
     def _look(self, study: StudyRecord, *, by_hand: bool) -> _Look:
         """Read the headers and plan the study as it is now."""
-        sources = self._sources(study.study_uid)
-        facts = read_study(sources)
+        sources = self.sources(study.study_uid)
+        facts = read_study(sources, facts_of=self.headers.facts_of)
         rules = rules_for(self.policy.rules, self.models)
         now = self.clock()
         plan = plan_study(facts.instances, rules, now=now, unreadable=facts.unreadable)
@@ -192,7 +194,7 @@ class Stages:
             least = plan_study(facts.instances, least_rules(rules), now=now)
         return _Look(plan, least, facts, sources)
 
-    def _sources(self, study_uid: str) -> tuple[SourceInstance, ...]:
+    def sources(self, study_uid: str) -> tuple[SourceInstance, ...]:
         """What an evaluation may read: current instances of classes that a role uses."""
         return tuple(
             SourceInstance(i.sop_instance_uid, self.store.path(i.key), i.sha256)

@@ -26,6 +26,7 @@ from mome_node.delivery.doubles import MemorySender
 from mome_node.delivery.outbox import Outbox
 from mome_node.dicom.uids import derived_uid
 from mome_node.jobs.archive_counts import ArchiveCounts, SeriesCounts
+from mome_node.jobs.known_headers import MAX_PLANES, KnownHeaders
 from mome_node.jobs.reading import inputs_digest, read_study
 from mome_node.jobs.requests import (
     Evaluated,
@@ -137,6 +138,7 @@ class Bench:
     hard_limit_s: float = HARD_LIMIT_S
     rules: AssemblyRules = field(default_factory=AssemblyRules)
     pacs: SeriesCounts | None = None
+    headers_kept: int = MAX_PLANES
 
     def __post_init__(self) -> None:
         self.catalog = Catalog.open(f"sqlite:///{self.folder}/catalog.db")
@@ -162,6 +164,7 @@ class Bench:
             evaluator=self.evaluator,
             data_dir=self.folder,
             clock=self.clock.wall,
+            headers=KnownHeaders(self.headers_kept),
         )
         senders = {"pacs": self.sender}
         outbox = Outbox(self.catalog, self.store.open, senders, clock=self.clock.wall)

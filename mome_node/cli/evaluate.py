@@ -158,7 +158,7 @@ def series(options: argparse.Namespace) -> int:
     from mome_node.assembly.series import series_roles
 
     if (options.table is None) == (options.dir is None) or bool(options.out) != bool(options.table):
-        sys.stderr.write("mome-node series: name a DIR, or --table IN with --out OUT\n")
+        sys.stderr.write("usage: mome-node series DIR, or mome-node series --table IN --out OUT\n")
         return WRONG_USAGE
     rules = _rules(options.config)
     if options.table is not None:

@@ -41,6 +41,9 @@ FOREIGN_ERRORS = (
 _CARET_EQUALS_BACKSLASH = {0x5E, 0x3D, 0x5C}
 """Characters after which a text falls back to its first character set (PS3.5 6.1.2.5.3)."""
 
+_ITEM, _ITEM_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
+"""The tag that begins an item (PS3.5 7.5.1)."""
+
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
 
 
@@ -100,15 +103,31 @@ class Elements:
         value = self.number(keyword)
         return int(value) if value is not None and abs(value) < 2**53 else None
 
-    def items(self, keyword: str) -> tuple[Elements, ...]:
-        """Return the items of a sequence; () if it is absent, overlong or not well formed."""
+    def is_empty(self, keyword: str) -> bool:
+        """Tell whether an element is there without a value."""
+        tag = _tag(keyword)
+        element = self._dataset.get_item(tag, keep_deferred=True) if tag in self._dataset else None
+        if isinstance(element, RawDataElement):
+            return element.length == 0
+        return element is not None and not element.value
+
+    def items(
+        self, keyword: str, *, longest: int = MAX_VALUE_BYTES, most: int | None = None
+    ) -> tuple[Elements, ...]:
+        """Return the items of a sequence; () if it is absent, overlong or not well formed.
+
+        ``most``: with more items in all its levels it is not parsed.
+        """
         tag = _tag(keyword)
         if tag not in self._dataset:
             return ()
         element = self._dataset.get_item(tag, keep_deferred=True)
         try:
             if isinstance(element, RawDataElement):
-                if element.value is None or len(element.value) > MAX_VALUE_BYTES:
+                if element.value is None or len(element.value) > longest:
+                    return ()
+                tag_of_items = _ITEM if element.is_little_endian else _ITEM_BIG_ENDIAN
+                if most is not None and element.value.count(tag_of_items) > most:
                     return ()
                 element = self._dataset[tag]
             if not isinstance(element, DataElement) or element.VR != "SQ":

@@ -44,6 +44,7 @@ _UID = re.compile(r"[0-9.]{1,128}")
 
 WANTED_KEYWORDS = tuple(
     """
+    AccessionNumber
     AcquisitionDate AcquisitionDateTime AcquisitionNumber AcquisitionTime BodyPartExamined Columns
     ContentDate ContentTime ContrastBolusAgent ContrastBolusAgentSequence DiffusionBValue
     DiffusionDirectionality EchoPlanarPulseSequence EchoPulseSequence EchoTime FlipAngle
@@ -101,6 +102,7 @@ def _facts(stream: HeaderStream) -> InstanceFacts:
         transfer_syntax_uid=stream.transfer_syntax_uid,
         patient_id=top.text("PatientID"),
         issuer_of_patient_id=top.text("IssuerOfPatientID"),
+        accession_number=top.text("AccessionNumber"),
         patient_name=top.text("PatientName").rstrip("="),  # empty component groups (PS3.5 6.2.1)
         patient_birth_date=_date(top, "PatientBirthDate"),
         patient_sex=top.text("PatientSex"),

@@ -7,23 +7,26 @@ state table; whoever runs it twice, or after a crash, changes nothing that was d
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from mome_node.assembly.completeness import Action, Decision, decide
-from mome_node.assembly.plan import StudyPlan
+from mome_node.assembly.plan import StudyPlan, Verdict
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.assembly.study import plan_study
 from mome_node.catalog.catalog import Catalog
+from mome_node.catalog.changes import OFFERED, HoldReason
 from mome_node.catalog.records import DeliveryState, StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.errors import CatalogError, NodeError, StorageError
 from mome_node.jobs.eligibility import no_model_reason, refusals, rules_for
-from mome_node.jobs.reading import SourceInstance, inputs_digest, read_study
+from mome_node.jobs.holding import to_hold
+from mome_node.jobs.reading import SourceInstance, contents_of, inputs_digest, read_study
+from mome_node.jobs.rejecting import apply_notes
 from mome_node.jobs.requests import (
     NOT_TRIED_AGAIN,
     EvaluationInterruptedError,
@@ -70,9 +73,13 @@ class Stages:
     data_dir: Path
     clock: Callable[[], datetime]
 
-    def reopen(self, study: StudyRecord, cause: str = "late or corrected input") -> None:
+    def apply_notes(self, study_uid: str | None = None) -> None:
+        """Read the rejection notes that have come, of one study or of all, and apply them."""
+        apply_notes(self.catalog, self.store, self.clock, study_uid)
+
+    def reopen(self, study: StudyRecord, cause: str = "") -> None:
         """Receive again; what had ended, or was evaluated, opens its next revision."""
-        self._step(study, StudyState.RECEIVING, cause)
+        self._step(study, StudyState.RECEIVING, cause or study.change.cause)
 
     def assemble(
         self,
@@ -88,7 +95,7 @@ class Stages:
         A study that breaks whoever reads it is quarantined.
         """
         try:
-            plan, digest, refused = self._plan(study)
+            plan, digest, refused, held = self._plan(study)
         except (CatalogError, StorageError):
             raise
         except Exception as error:  # noqa: BLE001  # a study must not break the others' turn
@@ -97,6 +104,7 @@ class Stages:
             return decision
         assert study.last_input_at is not None
         now = self.clock()
+        self.catalog.hold(study.study_uid, held, now)
         decision = decide(
             plan,
             first_input_at=min(self._revision_began(study), now - seen_for),
@@ -105,13 +113,15 @@ class Stages:
             quiet_s=self.policy.quiet_s,
             deadline_s=self.policy.deadline_s,
         )
-        self._act(study, decision)
+        withdraws = digest != study.inputs_digest and study.changed_since_results.withdraws
+        self._act(study, decision, withdraws=withdraws)
         if decision.action is Action.EVALUATE:
-            self._release(study.study_uid, digest, refused)
+            self._release(study.study_uid, digest, refused, withdraws=withdraws)
         return decision
 
     def evaluate(self, study_uid: str) -> None:
         """Run the models on a queued study and put what they find in the outbox."""
+        self.apply_notes(study_uid)
         study = self.catalog.study(study_uid)
         # Asked for before the step, which is refused if anything new was among them.
         sources = self._sources(study_uid)
@@ -144,8 +154,11 @@ class Stages:
             cause = "all destinations have it" if states else "kept here: no destination was set"
             self._step(study, StudyState.DELIVERED, cause)
 
-    def _plan(self, study: StudyRecord) -> tuple[StudyPlan, str, Refused]:
-        """The study as it is now, the digest of what would be read, and who may not read it."""
+    def _plan(self, study: StudyRecord) -> tuple[StudyPlan, str, Refused, Mapping[str, HoldReason]]:
+        """The study as it is now, the digest of what would be read, and who may not read it.
+
+        The last part is what to hold in quarantine.
+        """
         sources = self._sources(study.study_uid)
         facts = read_study(sources)
         plan = plan_study(
@@ -154,16 +167,31 @@ class Stages:
             now=self.clock(),
             unreadable=facts.unreadable,
         )
-        digest = inputs_digest(plan, {s.sop_instance_uid: s.sha256 for s in sources})
-        return plan, digest, refusals(self.models, plan, facts.instances)
+        if not sources:
+            nothing = "nothing is left to evaluate: its images were rejected, or left out"
+            plan = replace(plan, verdict=Verdict.NOT_EVALUABLE, reasons=(nothing,))
+        digest = inputs_digest(plan, contents_of(sources))
+        held = to_hold(plan, facts, self._evaluated(study.study_uid))
+        return plan, digest, refusals(self.models, plan, facts.instances), held
 
     def _sources(self, study_uid: str) -> tuple[SourceInstance, ...]:
         """What an evaluation may read: current instances of classes that a role uses."""
         return tuple(
-            SourceInstance(i.sop_instance_uid, self.store.path(i.key), i.sha256)
+            SourceInstance(i.sop_instance_uid, self.store.path(i.key), i.sha256, i.as_patient_of)
             for i in self.catalog.instances_of(study_uid)
-            if i.role_using
+            if i.role_using and i.standing in OFFERED
         )
+
+    def _evaluated(self, study_uid: str) -> frozenset[str]:
+        """The instances that were there when results were made that still hold."""
+        results = self.catalog.results_of(study_uid)
+        revision = max((r.revision for r in results if r.superseded_at is None), default=None)
+        events = self.catalog.events_of(study_uid)
+        made = [e.at for e in events if e.target is StudyState.ASSEMBLED and e.revision == revision]
+        if not made:
+            return frozenset()
+        current = self.catalog.instances_of(study_uid)
+        return frozenset(i.sop_instance_uid for i in current if i.received_at <= made[-1])
 
     def _revision_began(self, study: StudyRecord) -> datetime:
         """When the current revision's deadline began to run."""
@@ -171,7 +199,7 @@ class Stages:
         opened = [e.at for e in events if e.target is StudyState.RECEIVING]
         return opened[-1] if opened else study.first_received_at
 
-    def _act(self, study: StudyRecord, decision: Decision) -> None:
+    def _act(self, study: StudyRecord, decision: Decision, *, withdraws: bool = False) -> None:
         """Take the step out of receiving that was decided on."""
         target = {
             Action.EVALUATE: StudyState.ASSEMBLED,
@@ -179,9 +207,15 @@ class Stages:
             Action.QUARANTINE: StudyState.QUARANTINED,
         }.get(decision.action)
         if target is not None:
-            self._step(study, target, "; ".join(decision.reasons), seen=study.input_count)
+            self._step(
+                study,
+                target,
+                "; ".join(decision.reasons),
+                seen=study.input_count,
+                supersedes=withdraws and target is StudyState.NOT_EVALUABLE,
+            )
 
-    def _release(self, study_uid: str, digest: str, refused: Refused) -> None:
+    def _release(self, study_uid: str, digest: str, refused: Refused, *, withdraws: bool) -> None:
         """A complete study goes to the models, or says why no model may have it."""
         study = self.catalog.study(study_uid)
         if self._has_results_of(study, digest):
@@ -190,7 +224,8 @@ class Stages:
         elif len(refused) < len(self.models):
             self._step(study, StudyState.QUEUED, "a model takes it")
         else:
-            self._step(study, StudyState.NOT_EVALUABLE, no_model_reason(refused))
+            reason = no_model_reason(refused)
+            self._step(study, StudyState.NOT_EVALUABLE, reason, supersedes=withdraws)
 
     def _has_results_of(self, study: StudyRecord, digest: str) -> bool:
         """Whether the last evaluation read these same inputs and its results are kept."""
@@ -198,15 +233,15 @@ class Stages:
             return False
         events = self.catalog.events_of(study.study_uid)
         last = [e.revision for e in events if e.target is StudyState.REPORTING][-1:]
-        return any(r.revision in last for r in self.catalog.results_of(study.study_uid))
+        results = self.catalog.results_of(study.study_uid)
+        return any(r.revision in last and r.superseded_at is None for r in results)
 
     def _evaluate(self, study: StudyRecord, sources: tuple[SourceInstance, ...]) -> None:
         """From inferring to delivering, or to where the evaluation says that it belongs."""
         request = self._request(study, sources)
         outcome = self.evaluator.evaluate(request)
         if isinstance(outcome, NotEvaluated):
-            target = StudyState.QUARANTINED if outcome.quarantine else StudyState.NOT_EVALUABLE
-            self._from(study.study_uid, StudyState.INFERRING, target, outcome.reason)
+            self._end_without_results(study, outcome)
             return
         self._from(
             study.study_uid,
@@ -223,6 +258,18 @@ class Stages:
             {name: frozenset(row.kind for row in rows) for name in self.policy.destinations},
             "results are in the outbox",
             self.clock(),
+        )
+
+    def _end_without_results(self, study: StudyRecord, outcome: NotEvaluated) -> None:
+        target = StudyState.QUARANTINED if outcome.quarantine else StudyState.NOT_EVALUABLE
+        held = dict.fromkeys(outcome.undecodable, HoldReason.UNDECODABLE)
+        self.catalog.hold(study.study_uid, held, self.clock())
+        self._from(
+            study.study_uid,
+            StudyState.INFERRING,
+            target,
+            outcome.reason,
+            supersedes=not outcome.quarantine and study.revision_change.withdraws,
         )
 
     def _request(
@@ -257,8 +304,9 @@ class Stages:
         cause: str,
         *,
         seen: int | None = None,
+        supersedes: bool = False,
     ) -> None:
-        self._from(study.study_uid, study.state, target, cause, seen=seen)
+        self._from(study.study_uid, study.state, target, cause, seen=seen, supersedes=supersedes)
 
     def _from(
         self,
@@ -269,6 +317,7 @@ class Stages:
         *,
         seen: int | None = None,
         digest: str | None = None,
+        supersedes: bool = False,
     ) -> None:
         cause = cause[:MAX_REASON]
         self.catalog.transition(
@@ -280,6 +329,7 @@ class Stages:
             reason=cause,
             inputs_digest=digest,
             inputs_seen=seen,
+            supersedes_results=supersedes,
         )
         log.info("study", study=study_uid, state=str(target), cause=cause)
 

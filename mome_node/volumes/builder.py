@@ -64,9 +64,9 @@ def _read_headers(frames: Sequence[FrameRef], path_of: Callable[[str], Path]) ->
         try:
             facts = read_facts(path)
         except DicomError as error:
-            raise UnreadableSliceError(f"instance {uid}: {error}") from error
+            raise UnreadableSliceError(f"instance {uid}: {error}", uid) from error
         if facts.sop_instance_uid != uid:
-            raise UnreadableSliceError(f"the file of instance {uid} holds another instance")
+            raise UnreadableSliceError(f"the file of instance {uid} holds another instance", uid)
         sources[uid] = _Source(path, facts)
     return sources
 
@@ -76,7 +76,8 @@ def _plane(frame: FrameRef, sources: Mapping[str, _Source]) -> Plane:
     if not 1 <= frame.frame_number <= len(facts.frames):
         raise UnreadableSliceError(
             f"instance {frame.sop_instance_uid} has {len(facts.frames)} frames, "
-            f"not one of number {frame.frame_number}"
+            f"not one of number {frame.frame_number}",
+            frame.sop_instance_uid,
         )
     return frame, facts.frames[frame.frame_number - 1], facts.rows, facts.columns
 
@@ -96,4 +97,4 @@ def _fill(
             for number, pixels in zip(numbers, decoded, strict=True):
                 planes[slice_of_frame[number]] = pixels
         except DicomError as error:
-            raise UnreadableSliceError(f"instance {uid}: {error}") from error
+            raise UnreadableSliceError(f"instance {uid}: {error}", uid) from error

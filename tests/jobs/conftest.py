@@ -23,8 +23,9 @@ from mome_node.catalog.records import Arrival, EventRecord, StudyRecord
 from mome_node.catalog.states import StudyState
 from mome_node.delivery.doubles import MemorySender
 from mome_node.delivery.outbox import Outbox
+from mome_node.dicom.patient import patient_mark
 from mome_node.dicom.uids import derived_uid
-from mome_node.jobs.reading import inputs_digest, read_study
+from mome_node.jobs.reading import contents_of, inputs_digest, read_study
 from mome_node.jobs.requests import (
     Evaluated,
     EvaluationRequest,
@@ -95,7 +96,7 @@ class FakeEvaluator:
         plan = plan_study(
             read_study(request.instances).instances, request.rules, now=request.recorded_at
         )
-        digest = inputs_digest(plan, {i.sop_instance_uid: i.sha256 for i in request.instances})
+        digest = inputs_digest(plan, contents_of(request.instances))
         request.out_dir.mkdir(parents=True, exist_ok=True)
         return Evaluated((self._report(request, digest),), digest, request.out_dir / "f.json")
 
@@ -126,6 +127,7 @@ class Bench:
     models: tuple[InstalledModel, ...] = (SYNTHETIC,)
     destinations: tuple[str, ...] = ("pacs",)
     quiet_s: float = QUIET_S
+    rules: AssemblyRules = field(default_factory=AssemblyRules)
 
     def __post_init__(self) -> None:
         self.catalog = Catalog.open(f"sqlite:///{self.folder}/catalog.db")
@@ -138,7 +140,7 @@ class Bench:
             catalog=self.catalog,
             store=self.store,
             policy=SitePolicy(
-                AssemblyRules(), self.quiet_s, DEADLINE_S, "label", "MOME", self.destinations
+                self.rules, self.quiet_s, DEADLINE_S, "label", "MOME", self.destinations
             ),
             models=self.models,
             evaluator=self.evaluator,
@@ -149,9 +151,10 @@ class Bench:
         outbox = Outbox(self.catalog, self.store.open, senders, clock=self.clock.wall)
         self.runner = Runner(self.catalog, self.stages, outbox, self.clock.monotonic)
 
-    def receive(self, datasets: Iterable[Dataset]) -> None:
+    def receive(self, datasets: Iterable[Dataset], *, may_reject: bool = False) -> None:
         """Keep and index instances, many in one transaction."""
-        self.catalog.record_instances([self._arrival(d) for d in datasets])
+        arrivals = [self._arrival(d) for d in datasets]
+        self.catalog.record_instances([replace(a, may_reject=may_reject) for a in arrivals])
 
     def _arrival(self, dataset: Dataset) -> Arrival:
         identity = InstanceIdentity(
@@ -171,6 +174,13 @@ class Bench:
             received_at=self.clock.now,
             patient_id=dataset.PatientID,
             issuer_of_patient_id="",
+            accession_number=dataset.get("AccessionNumber", ""),
+            patient_mark=patient_mark(
+                dataset.PatientID,
+                "",
+                str(dataset.get("PatientName", "")),
+                str(dataset.get("PatientBirthDate", "")),
+            ),
         )
 
     def turn(self) -> None:
@@ -292,3 +302,9 @@ def bench_with(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     yield make
     for made in benches:
         made.catalog.close()
+
+
+@pytest.fixture
+def bench_class() -> type[Bench]:
+    """For tests that need many of them."""
+    return Bench

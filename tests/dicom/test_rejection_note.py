@@ -179,8 +179,9 @@ def test_half_a_million_empty_items_cost_nothing(read_bytes):
     assert time.process_time() - began < 2
 
 
-def test_elements_of_the_wrong_type_are_refused_or_passed_over(read_bytes):
-    assert read_bytes(element(0x0040A043, b"SH", b"113001")) is None
+def test_elements_of_the_wrong_type_are_refused(read_bytes):
+    with pytest.raises(HeaderError):
+        read_bytes(element(0x0040A043, b"SH", b"113001"))
     with pytest.raises(HeaderError):
         read_bytes(titled(element(0x0040A375, b"UI", b"1.2.3\0")))
 

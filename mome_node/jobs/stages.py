@@ -191,7 +191,7 @@ class Stages:
         if not made:
             return frozenset()
         current = self.catalog.instances_of(study_uid)
-        return frozenset(i.sop_instance_uid for i in current if i.received_at <= made[-1])
+        return frozenset(i.sop_instance_uid for i in current if i.received_at < made[-1])
 
     def _revision_began(self, study: StudyRecord) -> datetime:
         """When the current revision's deadline began to run."""

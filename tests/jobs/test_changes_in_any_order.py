@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -87,10 +87,12 @@ class Changes(RuleBasedStateMachine):
         self.bench.wait()
         assert self.evaluations == 1
 
-    @rule(numbers=SOME, patient=WHO, weight=WEIGHTS)
-    def some_come(self, numbers: set[int], patient: str, weight: str) -> None:
+    @rule(numbers=SOME, patient=WHO, weight=WEIGHTS, pause=st.booleans())
+    def some_come(self, numbers: set[int], patient: str, weight: str, pause: bool) -> None:
         for number in sorted(numbers):
             self._send(number, patient, weight)
+        if pause:
+            self.bench.wait()
 
     @rule(patient=WHO, weight=WEIGHTS)
     def all_are_corrected(self, patient: str, weight: str) -> None:
@@ -192,6 +194,7 @@ def test_nothing_that_happens_mixes_patients_or_brings_back_what_was_rejected(sl
         settings=settings(
             max_examples=int(os.environ.get("MOME_STATE_MACHINES", "8")),
             stateful_step_count=12,
+            phases=(Phase.reuse, Phase.generate),  # shrinking would take minutes
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -131,7 +131,17 @@ class VolumeTooLargeError(VolumeError):
 
 
 class UnreadableSliceError(VolumeError):
-    """The file of a plane cannot be read or decoded, or is another instance."""
+    """The file of a plane cannot be read or decoded, or is another instance.
+
+    ``sop_instance_uid`` names the plane's instance.
+    """
+
+    def __init__(self, told: str, sop_instance_uid: str = "") -> None:
+        super().__init__(told, sop_instance_uid)  # both, so that it pickles
+        self.sop_instance_uid = sop_instance_uid
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ModelError(NodeError):

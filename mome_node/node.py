@@ -256,7 +256,8 @@ def _receiver(
         ),
         Reception(store, catalog, clock, limits),
         Admission(
-            tuple(AllowedPeer(p.ae, p.host) for p in dicom.allowed_peers), dicom.allow_any_peer
+            tuple(AllowedPeer(p.ae, p.host, p.may_reject) for p in dicom.allowed_peers),
+            dicom.allow_any_peer,
         ),
         notices=NoticeReception(catalog, clock),
     )

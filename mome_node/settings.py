@@ -67,6 +67,10 @@ class Peer(Section):
 
     ae: AETitle = Field(description="Its calling AE title.")
     host: Host = Field(description="The address that it calls from.")
+    may_reject: bool = Field(
+        False,
+        description="Apply its rejection notes (IHE IOCM): what they name is not read any more.",
+    )
 
 
 class DicomSettings(Section):

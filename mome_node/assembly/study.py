@@ -12,6 +12,7 @@ from mome_node.assembly.choice import (
     choose_dynamic,
     choose_t2,
 )
+from mome_node.assembly.contradictions import accession_contradiction, identity_contradictions
 from mome_node.assembly.dwi_choice import choose_dwi
 from mome_node.assembly.phases import Dynamic, is_ultrafast
 from mome_node.assembly.plan import Role, SeriesRole, StudyPlan, Verdict
@@ -30,7 +31,6 @@ from mome_node.assembly.study_checks import (
     age_problem,
     biopsy_problem,
     body_problem,
-    identity_contradictions,
     unreadable_reason,
 )
 from mome_node.dicom.header import InstanceFacts
@@ -87,6 +87,9 @@ def plan_study(
         t2=plan_stack(read.t2) if read.t2 else None,
         warnings=tuple(w for w in (age_warning, body_warning, *read.warnings) if w is not None),
     )
+    contested = accession_contradiction([i for i in facts if i.sop_instance_uid in plan.inputs])
+    if contested and plan.verdict is Verdict.EVALUABLE:
+        plan = replace(plan, verdict=Verdict.QUARANTINED, reasons=(contested,))
     return replace(plan, synthetic=_synthetic(facts, plan))
 
 

@@ -1,4 +1,4 @@
-"""What may forbid the evaluation of a study as a whole: identity, age, body part, purpose."""
+"""What may forbid the evaluation of a study as a whole: age, body part, purpose, files."""
 
 from __future__ import annotations
 
@@ -9,35 +9,9 @@ from datetime import date, datetime
 from mome_node.assembly.role_words import BIOPSY, BREAST, OTHER_BODY, plain
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.dicom.header import InstanceFacts
-from mome_node.fitness.checks import IDENTITY
 
 NAMED_AT_MOST = 5
 """UIDs that a reason spells out before it only counts."""
-
-
-def identity_contradictions(instances: Sequence[InstanceFacts]) -> tuple[str, ...]:
-    """Ways in which one Study Instance UID holds more than one patient. Empty values are silent.
-
-    The reasons name elements, never their values.
-    """
-    identities = {
-        "Patient ID": {i.patient_id.strip() for i in instances},
-        "Issuer of Patient ID": {i.issuer_of_patient_id.strip() for i in instances},
-        "Patient's Birth Date": {i.patient_birth_date.strip() for i in instances},
-        "Patient's Name": {_same_name(i.patient_name) for i in instances},
-    }
-    return tuple(
-        f"[{IDENTITY.code}] two patients under one Study Instance UID: "
-        f"{len(values - {''})} values of {name}"
-        for name, values in identities.items()
-        if len(values - {""}) > 1
-    )
-
-
-def _same_name(name: str) -> str:
-    """A name without the differences that systems make in spelling out the same one."""
-    alphabetic = name.split("=")[0]
-    return " ".join(re.split(r"[\^\s,.]+", alphabetic.casefold())).strip()
 
 
 def unreadable_reason(unreadable: Sequence[str]) -> str:

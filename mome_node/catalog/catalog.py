@@ -9,10 +9,22 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 
-from mome_node.catalog import availability, flags, instances, results, studies
+from mome_node.catalog import (
+    acts,
+    availability,
+    flags,
+    instances,
+    quarantine,
+    rejections,
+    results,
+    studies,
+)
+from mome_node.catalog.changes import HoldReason
 from mome_node.catalog.database import ContradictionError, Database
 from mome_node.catalog.migrate import migrate
+from mome_node.catalog.quarantine import QuarantinedStudy
 from mome_node.catalog.records import (
+    ActRecord,
     Arrival,
     DeliveryRecord,
     DeliveryState,
@@ -20,6 +32,7 @@ from mome_node.catalog.records import (
     InstanceRecord,
     NamedCounts,
     NamedInstance,
+    NoteRecord,
     Receipt,
     ResultRecord,
     ResultRow,
@@ -27,6 +40,8 @@ from mome_node.catalog.records import (
     StudyRecord,
 )
 from mome_node.catalog.states import StudyState
+from mome_node.dicom.rejection_note import RejectionNote
+from mome_node.errors import CatalogError
 
 
 class Catalog:
@@ -152,12 +167,14 @@ class Catalog:
         reason: str = "",
         inputs_digest: str | None = None,
         inputs_seen: int | None = None,
+        supersedes_results: bool = False,
     ) -> StudyRecord:
         """Take one step of the state table and write its event; return the study after it.
 
         ``reason`` says why the study is where it is now. ``inputs_seen``, on the way out of
         receiving, is the ``input_count`` that the decision was made on: the step is refused if
-        more has come since. TransitionRefusedError, UnknownStudyError.
+        more has come since. ``supersedes_results``: what earlier revisions say holds no more.
+        TransitionRefusedError, UnknownStudyError.
         """
         with self._database.write() as session:
             studies.transition(
@@ -172,7 +189,10 @@ class Catalog:
                 inputs_seen=inputs_seen,
             )
             session.flush()
-            return studies.find(session, study_uid)
+            after = studies.find(session, study_uid)
+            if supersedes_results:
+                results.supersede(session, study_uid, after.revision, f"since: {cause}", at)
+            return after
 
     def note_waiting(self, study_uid: str, reason: str) -> None:
         """Say why a receiving study waits; nothing happens if it has gone on."""
@@ -188,6 +208,66 @@ class Catalog:
         """Return the study's history, the oldest event first."""
         with self._database.read() as session:
             return studies.events_of(session, study_uid)
+
+    def acts_of(self, study_uid: str) -> tuple[ActRecord, ...]:
+        """Return what was done to the study's instances, the oldest first."""
+        with self._database.read() as session:
+            return acts.of_study(session, study_uid)
+
+    # Rejections and quarantine
+
+    def pending_notes(self, study_uid: str | None = None) -> tuple[NoteRecord, ...]:
+        """Return the Key Object Selection Documents that were not read yet, the oldest first."""
+        with self._database.read() as session:
+            return rejections.pending(session, study_uid)
+
+    def apply_note(self, note_id: int, said: RejectionNote, at: datetime) -> None:
+        """Reject what a note names, tell what it did, and never again look at it."""
+        with self._database.write() as session:
+            rejections.apply(session, note_id, said, at)
+
+    def settle_note(self, note_id: int, outcome: str, at: datetime) -> None:
+        """Never again look at a note; tell why it was not applied, if it is one at all."""
+        with self._database.write() as session:
+            rejections.settle(session, note_id, outcome, at)
+
+    def hold(self, study_uid: str, reasons: Mapping[str, HoldReason], at: datetime) -> None:
+        """Hold exactly these instances of a study in quarantine, by SOP Instance UID."""
+        with self._database.write() as session:
+            quarantine.hold(session, study_uid, reasons, at)
+
+    def quarantined(self) -> tuple[QuarantinedStudy, ...]:
+        """Return the studies that wait for a person, the oldest first."""
+        with self._database.read() as session:
+            return quarantine.of_all(session)
+
+    def release(self, study_uid: str, at: datetime, *, as_patient_of: str = "") -> StudyRecord:
+        """Let a quarantined study be evaluated; CatalogError if it must not be."""
+        with self._database.write() as session:
+            quarantine.release(session, study_uid, as_patient_of, at)
+            session.flush()
+            return studies.find(session, study_uid)
+
+    def reject(
+        self,
+        study_uid: str,
+        at: datetime,
+        *,
+        instances: Collection[str] = (),
+        keep_patient_of: str = "",
+    ) -> int:
+        """Reject instances by hand, by default all that are held; how many. CatalogError."""
+        with self._database.write() as session:
+            return quarantine.reject(session, study_uid, instances, keep_patient_of, at)
+
+    def take_back(self, study_uid: str, instances: Collection[str], at: datetime) -> int:
+        """Let rejected instances be read again; how many. CatalogError if there are none."""
+        with self._database.write() as session:
+            studies.find(session, study_uid)
+            count = rejections.take_back(session, study_uid, instances, at)
+            if not count:
+                raise CatalogError("no such instance of this study is rejected")
+            return count
 
     # Results and the outbox
 

@@ -4,50 +4,105 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from mome_node.catalog import studies
+from mome_node.catalog import acts, rejections, studies
+from mome_node.catalog.changes import OFFERED, Change, Standing
 from mome_node.catalog.records import Arrival, InstanceRecord, Receipt, SeriesCount
-from mome_node.catalog.tables import InstanceTable, ResultTable
+from mome_node.catalog.tables import InstanceTable, ResultTable, StudyTable
 from mome_node.dicom.classes import uses_role
+from mome_node.dicom.rejection_note import KEY_OBJECT_SELECTION
 
 
 def record(session: Session, arrival: Arrival) -> Receipt:
     """Record an arrival and say what it was.
 
     An instance that this node made, or of a class that no role uses, is recorded but counts as
-    no input: it neither restarts the quiet time nor reopens its study.
+    no input: it neither restarts the quiet time nor reopens its study. Nor does one that was
+    rejected before it came.
     """
     studies.note_arrival(session, arrival)
-    if _is_known(session, arrival):
-        return Receipt.DUPLICATE
-    superseded = session.scalars(
-        update(InstanceTable)
-        .where(
+    copies = session.scalars(
+        select(InstanceTable).where(
             InstanceTable.study_uid == arrival.study_uid,
             InstanceTable.sop_instance_uid == arrival.sop_instance_uid,
-            InstanceTable.superseded_at.is_(None),
         )
-        .values(superseded_at=arrival.received_at)
-        .returning(InstanceTable.id)
     ).all()
+    known = next((copy for copy in copies if copy.sha256 == arrival.sha256), None)
+    current = next((copy for copy in copies if copy.superseded_at is None), None)
+    if arrival.sop_class_uid == KEY_OBJECT_SELECTION:
+        rejections.note(session, arrival, is_new=known is None)
+    if known is not None:
+        _come_again(session, arrival, known, current)
+        return Receipt.DUPLICATE
     is_input = uses_role(arrival.sop_class_uid) and not is_ours(session, arrival.sop_instance_uid)
-    session.add(_row(arrival, role_using=is_input))
-    if is_input:
-        studies.note_input(session, arrival.study_uid, arrival.received_at)
-    return Receipt.CHANGED if superseded else Receipt.NEW
+    row = _row(arrival, role_using=is_input)
+    session.add(row)
+    if reason := rejections.reason_for(session, arrival):
+        row.standing, row.standing_reason = Standing.REJECTED.value, reason
+    _take_place(row, current, arrival)
+    if is_input and row.standing == Standing.READ:
+        _count(session, row, current)
+    return Receipt.NEW if current is None else Receipt.CHANGED
 
 
-def _is_known(session: Session, arrival: Arrival) -> bool:
-    found = session.scalar(
-        select(InstanceTable.id).where(
-            InstanceTable.study_uid == arrival.study_uid,
-            InstanceTable.sop_instance_uid == arrival.sop_instance_uid,
-            InstanceTable.sha256 == arrival.sha256,
-        )
+def _take_place(row: InstanceTable, current: InstanceTable | None, arrival: Arrival) -> None:
+    """The newest copy of a SOP Instance UID counts; a rejected one takes no sound one's place."""
+    if current is None:
+        return
+    if row.standing == Standing.REJECTED and current.standing != Standing.REJECTED:
+        row.superseded_at = arrival.received_at
+    else:
+        current.superseded_at = arrival.received_at
+
+
+def _count(session: Session, row: InstanceTable, before: InstanceTable | None) -> None:
+    """Count an instance as input, for what it changes."""
+    change = Change.LATE
+    if before is not None and before.role_using:
+        change = _difference(before, row)
+    studies.note_input(session, row.study_uid, row.received_at, change)
+    study = session.get_one(StudyTable, row.study_uid)
+    patient = (row.patient_id, row.issuer_of_patient_id)
+    if row.patient_id and patient != (study.patient_id, study.issuer_of_patient_id):
+        studies.follow_patient(session, row.study_uid)
+
+
+def _difference(before: InstanceTable, after: InstanceTable) -> Change:
+    if before.patient_id != after.patient_id or (
+        before.patient_mark and before.patient_mark != after.patient_mark
+    ):
+        return Change.PATIENT
+    if before.patient_mark and before.accession_number != after.accession_number:
+        return Change.ACCESSION
+    return Change.CORRECTED
+
+
+def _come_again(
+    session: Session, arrival: Arrival, known: InstanceTable, current: InstanceTable | None
+) -> None:
+    """The same bytes again: nothing new, unless what stood against them is gone."""
+    if known.superseded_at is None:
+        if known.standing == Standing.EXPIRED:  # who sends it keeps it still, or again
+            known.standing, known.standing_reason = Standing.READ.value, ""
+            studies.note_input(session, known.study_uid, arrival.received_at)
+        return
+    if known.standing in OFFERED and current is not None and current.standing not in OFFERED:
+        # What had taken its place was rejected: a correction that was taken back.
+        current.superseded_at, known.superseded_at = arrival.received_at, None
+        if known.role_using:
+            _count(session, known, current)
+        return
+    # A copy that was corrected since. Nobody knows whether it is sent again by mistake or because
+    # the correction was one; what came last as new goes on to count, and the history tells.
+    uid = known.sop_instance_uid
+    acts.tell(
+        session,
+        known.study_uid,
+        f"an outdated copy of {uid} came again from {arrival.calling_ae}: the newer one counts",
+        arrival.received_at,
     )
-    return found is not None
 
 
 def _row(arrival: Arrival, *, role_using: bool) -> InstanceTable:
@@ -64,11 +119,18 @@ def _row(arrival: Arrival, *, role_using: bool) -> InstanceTable:
         received_at=arrival.received_at,
         role_using=role_using,
         superseded_at=None,
+        patient_id=arrival.patient_id,
+        issuer_of_patient_id=arrival.issuer_of_patient_id,
+        accession_number=arrival.accession_number,
+        patient_mark=arrival.patient_mark,
+        standing=Standing.READ.value,
+        standing_reason="",
+        as_patient_of="",
     )
 
 
 def is_ours(session: Session, sop_instance_uid: str) -> bool:
-    """Tell whether this node made the instance."""
+    """Tell whether this node made the instance, whatever a PACS has changed in it since."""
     return session.get(ResultTable, sop_instance_uid) is not None
 
 
@@ -93,20 +155,29 @@ def of_study(
             received_at=row.received_at,
             role_using=row.role_using,
             superseded_at=row.superseded_at,
+            accession_number=row.accession_number,
+            patient_mark=row.patient_mark,
+            standing=Standing(row.standing),
+            standing_reason=row.standing_reason,
+            as_patient_of=row.as_patient_of,
         )
         for row in session.scalars(statement.order_by(InstanceTable.id))
     )
 
 
 def counts_by_series(session: Session, study_uid: str) -> Mapping[str, SeriesCount]:
-    """Count the study's current instances, by series."""
+    """Count the study's current instances, by series; a PACS hides what was rejected, too."""
     rows = session.execute(
         select(
             InstanceTable.series_uid,
             func.count(),
             func.sum(case((InstanceTable.role_using, 1), else_=0)),
         )
-        .where(InstanceTable.study_uid == study_uid, InstanceTable.superseded_at.is_(None))
+        .where(
+            InstanceTable.study_uid == study_uid,
+            InstanceTable.superseded_at.is_(None),
+            InstanceTable.standing.in_([standing.value for standing in OFFERED]),
+        )
         .group_by(InstanceTable.series_uid)
     )
     return {uid: SeriesCount(all_, inputs) for uid, all_, inputs in rows}

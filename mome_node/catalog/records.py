@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from mome_node.catalog.states import StudyState, reopens_on_late_input
+from mome_node.catalog.changes import Change, Standing
+from mome_node.catalog.states import StudyState, reopens
 
 
 class Receipt(StrEnum):
@@ -23,6 +24,7 @@ class DeliveryState(StrEnum):
     PENDING = "pending"
     SENT = "sent"
     FAILED = "failed"
+    WITHDRAWN = "withdrawn"  # superseded before it was sent
 
 
 class Availability(StrEnum):
@@ -76,11 +78,17 @@ class Arrival:
     received_at: datetime
     patient_id: str = ""
     issuer_of_patient_id: str = ""
+    accession_number: str = ""
+    patient_mark: str = ""  # dicom.patient.patient_mark
+    may_reject: bool = False  # the sender's rejection notes are applied
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceRecord:
-    """An instance that the node has. ``superseded_at``: when other bytes came for its UID."""
+    """An instance that the node has. ``superseded_at``: when other bytes came for its UID.
+
+    ``as_patient_of``: the SOP Instance UID whose patient and accession a person gave to it.
+    """
 
     study_uid: str
     series_uid: str
@@ -94,6 +102,11 @@ class InstanceRecord:
     received_at: datetime
     role_using: bool
     superseded_at: datetime | None
+    accession_number: str = ""
+    patient_mark: str = ""
+    standing: Standing = Standing.READ
+    standing_reason: str = ""
+    as_patient_of: str = ""
 
     @property
     def is_current(self) -> bool:
@@ -107,7 +120,8 @@ class StudyRecord:
 
     ``input_count`` counts the arrivals of instances that a role may use, ``assembled_inputs`` is
     its value when the study last left receiving, ``instances`` counts the current instances.
-    ``inputs_digest`` is that of the last evaluated revision.
+    ``inputs_digest`` is that of the last evaluated revision. ``change`` is the weightiest of what
+    came since the study was assembled, ``revision_change`` of what came since its last results.
     """
 
     study_uid: str
@@ -124,11 +138,19 @@ class StudyRecord:
     inputs_digest: str
     reason: str
     instances: int
+    change: Change = Change.NONE
+    revision_change: Change = Change.NONE
 
     @property
     def has_late_input(self) -> bool:
         """Input has come since the study was assembled, and its state lets it reopen."""
-        return self.input_count > self.assembled_inputs and reopens_on_late_input(self.state)
+        is_late = self.input_count > self.assembled_inputs
+        return is_late and reopens(self.state, withdraws=self.change.withdraws)
+
+    @property
+    def changed_since_results(self) -> Change:
+        """The weightiest of all that came since the study's last results."""
+        return max(self.change, self.revision_change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +163,28 @@ class EventRecord:
     target: StudyState
     cause: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ActRecord:
+    """One thing that was done to a study's instances: by a note, a person or the node."""
+
+    study_uid: str
+    revision: int
+    cause: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRecord:
+    """A Key Object Selection Document that has not been read yet."""
+
+    note_id: int
+    study_uid: str
+    sop_instance_uid: str
+    key: str
+    calling_ae: str
+    authorised: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +201,16 @@ class ResultRow:
 
 @dataclass(frozen=True, slots=True)
 class ResultRecord:
-    """A result object with the study and the revision that it belongs to."""
+    """A result object with the study and the revision that it belongs to.
+
+    ``superseded_at``: when it was found that what it says does not hold any more, or a later
+    revision's results took its place.
+    """
 
     study_uid: str
     revision: int
     result: ResultRow
+    superseded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

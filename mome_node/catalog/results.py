@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import Select, and_, exists, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
-from mome_node.catalog import studies
+from mome_node.catalog import acts, studies
+from mome_node.catalog.changes import Change
 from mome_node.catalog.records import DeliveryRecord, DeliveryState, ResultRecord, ResultRow
 from mome_node.catalog.states import StudyState
-from mome_node.catalog.tables import DeliveryTable, ResultTable
+from mome_node.catalog.tables import (
+    DeliveryTable,
+    RejectionNoteTable,
+    ResultTable,
+    StudyTable,
+)
 from mome_node.errors import CatalogError, TransitionRefusedError
 
 _RESULTS_ARE_OUT = (StudyState.DELIVERING, StudyState.DELIVERED)
@@ -46,7 +52,36 @@ def add(
         for destination, kinds in destinations.items():
             if row.kind in kinds:
                 _put_in_outbox(session, row.sop_instance_uid, destination, at)
+    supersede(session, study_uid, revision, f"by those of revision {revision}", at)
     studies.transition(session, study_uid, StudyState.REPORTING, StudyState.DELIVERING, cause, at)
+
+
+def supersede(session: Session, study_uid: str, before: int, why: str, at: datetime) -> int:
+    """Flag the results of all revisions below ``before``: what they say holds no more; how many.
+
+    What of them has not been sent yet is not sent any more.
+    """
+    flagged = session.scalars(
+        update(ResultTable)
+        .where(
+            ResultTable.study_uid == study_uid,
+            ResultTable.revision < before,
+            ResultTable.superseded_at.is_(None),
+        )
+        .values(superseded_at=at)
+        .returning(ResultTable.sop_instance_uid)
+    ).all()
+    session.execute(
+        update(DeliveryTable)
+        .where(
+            DeliveryTable.sop_instance_uid.in_(flagged),
+            DeliveryTable.state == DeliveryState.PENDING.value,
+        )
+        .values(state=DeliveryState.WITHDRAWN.value, next_attempt_at=None)
+    )
+    if flagged:
+        acts.tell(session, study_uid, f"{len(flagged)} results are superseded, {why}", at)
+    return len(flagged)
 
 
 def _is_known(session: Session, row: ResultRow) -> bool:
@@ -66,6 +101,7 @@ def _result(study_uid: str, revision: int, row: ResultRow) -> ResultTable:
         key=row.key,
         sha256=row.sha256,
         created_at=row.created_at,
+        superseded_at=None,
     )
 
 
@@ -105,7 +141,9 @@ def resend(session: Session, study_uid: str, cause: str, at: datetime) -> int:
     # A later revision with the same inputs has no results of its own: the earlier ones stand.
     latest = select(func.max(ResultTable.revision)).where(ResultTable.study_uid == study_uid)
     ours = select(ResultTable.sop_instance_uid).where(
-        ResultTable.study_uid == study_uid, ResultTable.revision == latest.scalar_subquery()
+        ResultTable.study_uid == study_uid,
+        ResultTable.revision == latest.scalar_subquery(),
+        ResultTable.superseded_at.is_(None),
     )
     deliveries = session.scalars(
         update(DeliveryTable)
@@ -114,7 +152,9 @@ def resend(session: Session, study_uid: str, cause: str, at: datetime) -> int:
         .returning(DeliveryTable.id)
     ).all()
     if not deliveries:
-        raise CatalogError("there is nothing to send again: this revision has no deliveries")
+        raise CatalogError(
+            "there is nothing to send again: no result that still holds has a delivery"
+        )
     if study.state is not StudyState.DELIVERING:
         studies.transition(session, study_uid, study.state, StudyState.DELIVERING, cause, at)
     return len(deliveries)
@@ -150,16 +190,36 @@ def of_study(session: Session, study_uid: str) -> tuple[ResultRecord, ...]:
         .order_by(ResultTable.revision, ResultTable.kind, ResultTable.sop_instance_uid)
     )
     return tuple(
-        ResultRecord(row.study_uid, row.revision, _value(row)) for row in session.scalars(statement)
+        ResultRecord(row.study_uid, row.revision, _value(row), row.superseded_at)
+        for row in session.scalars(statement)
     )
 
 
 def due(session: Session, now: datetime, limit: int) -> tuple[DeliveryRecord, ...]:
-    """Return the deliveries to try now, those that wait longest first."""
+    """Return the deliveries to try now, those that wait longest first.
+
+    Nothing goes out of a study that is being looked at again, or about to be because something
+    that was read has been corrected or rejected, or a note that may reject is still unread.
+    """
+    withdrawing = [change.value for change in Change if change.withdraws]
+    to_be_read = exists().where(
+        RejectionNoteTable.study_uid == StudyTable.study_uid,
+        RejectionNoteTable.settled_at.is_(None),
+        RejectionNoteTable.authorised,
+    )
     statement = (
         _deliveries()
+        .join(StudyTable, StudyTable.study_uid == ResultTable.study_uid)
         .where(
             DeliveryTable.state == DeliveryState.PENDING.value,
+            StudyTable.state == StudyState.DELIVERING.value,
+            not_(
+                and_(
+                    StudyTable.input_count > StudyTable.assembled_inputs,
+                    StudyTable.change.in_(withdrawing),
+                )
+            ),
+            not_(to_be_read),
             or_(DeliveryTable.next_attempt_at.is_(None), DeliveryTable.next_attempt_at <= now),
         )
         .order_by(DeliveryTable.next_attempt_at, DeliveryTable.id)

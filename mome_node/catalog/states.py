@@ -64,12 +64,18 @@ TRANSITIONS: Final = (
     Transition(_S.REPORTING, _S.QUEUED, "restart"),
     Transition(_S.DELIVERING, _S.DELIVERED, "all confirmed"),
     Transition(_S.DELIVERING, _S.FAILED, "refused for good"),
+    Transition(
+        _S.DELIVERING,
+        _S.RECEIVING,
+        "instances corrected or rejected before all was sent",
+        opens_revision=True,
+    ),
     Transition(_S.FAILED, _S.QUEUED, "retry"),
     Transition(_S.FAILED, _S.DELIVERING, "resend"),
     Transition(_S.DELIVERED, _S.DELIVERING, "resend"),
     Transition(_S.DELIVERED, _S.RECEIVING, _LATE, opens_revision=True),
     Transition(_S.NOT_EVALUABLE, _S.RECEIVING, _LATE, opens_revision=True),
-    Transition(_S.QUARANTINED, _S.RECEIVING, _LATE, opens_revision=True),
+    Transition(_S.QUARANTINED, _S.RECEIVING, f"{_LATE}, or released", opens_revision=True),
     Transition(_S.FAILED, _S.RECEIVING, _LATE, opens_revision=True),
 )
 
@@ -95,9 +101,15 @@ def targets_of(source: StudyState) -> frozenset[StudyState]:
     return frozenset(step.target for step in TRANSITIONS if step.source is source)
 
 
-def reopens_on_late_input(state: StudyState) -> bool:
-    """Tell whether a study in this state returns to receiving when input arrives."""
-    return StudyState.RECEIVING in targets_of(state)
+def reopens(state: StudyState, *, withdraws: bool) -> bool:
+    """Tell whether a study in this state returns to receiving when input arrives.
+
+    ``withdraws``: earlier input does not hold any more, so that results must not go on their way;
+    instances that only came late wait until those results are sent.
+    """
+    if StudyState.RECEIVING not in targets_of(state):
+        return False
+    return withdraws or state is not StudyState.DELIVERING
 
 
 def state_diagram() -> str:

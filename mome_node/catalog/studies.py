@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from mome_node.catalog.changes import OFFERED, Change
 from mome_node.catalog.records import Arrival, EventRecord, StudyRecord
 from mome_node.catalog.states import (
     INITIAL_STATE,
     INTERRUPTIBLE,
     StudyState,
     find_transition,
-    reopens_on_late_input,
+    reopens,
 )
 from mome_node.catalog.tables import EventTable, InstanceTable, StudyTable
 from mome_node.errors import TransitionRefusedError, UnknownStudyError
+
+_RESULTS_ARE_SETTLED: Final = (StudyState.DELIVERING, StudyState.NOT_EVALUABLE)
+"""It is decided what becomes of the results that were made before."""
 
 
 def note_arrival(session: Session, arrival: Arrival) -> None:
@@ -42,6 +46,8 @@ def note_arrival(session: Session, arrival: Arrival) -> None:
             assembled_inputs=0,
             inputs_digest="",
             reason="",
+            change=Change.NONE,
+            revision_change=Change.NONE,
         )
     )
     session.flush()
@@ -49,11 +55,35 @@ def note_arrival(session: Session, arrival: Arrival) -> None:
     _append_event(session, arrival.study_uid, 1, None, INITIAL_STATE, cause, arrival.received_at)
 
 
-def note_input(session: Session, study_uid: str, at: datetime) -> None:
-    """Count an arrival that a role may use: it restarts the quiet time, or reopens the study."""
-    row = session.get_one(StudyTable, study_uid)
+def note_input(
+    session: Session, study_uid: str, at: datetime, change: Change = Change.LATE
+) -> None:
+    """Count a change of what a role may use: it restarts the quiet time, or reopens the study."""
+    row = session.get_one(StudyTable, study_uid, with_for_update=True)
     row.input_count += 1
+    row.change = max(row.change, change)
     row.last_input_at = at if row.last_input_at is None else max(row.last_input_at, at)
+
+
+def follow_patient(session: Session, study_uid: str) -> None:
+    """Give the study the patient that its current instances agree on, if they do."""
+    session.flush()
+    found = session.execute(
+        select(InstanceTable.patient_id, InstanceTable.issuer_of_patient_id)
+        .where(
+            InstanceTable.study_uid == study_uid,
+            InstanceTable.superseded_at.is_(None),
+            InstanceTable.role_using,
+            InstanceTable.standing.in_([s.value for s in OFFERED]),
+            InstanceTable.as_patient_of == "",
+            InstanceTable.patient_id != "",
+        )
+        .distinct()
+        .limit(2)
+    ).all()
+    if len(found) == 1:
+        row = session.get_one(StudyTable, study_uid)
+        row.patient_id, row.issuer_of_patient_id = found[0]
 
 
 def transition(
@@ -78,7 +108,17 @@ def transition(
     if step.opens_revision:
         values["revision"] = StudyTable.revision + 1
     if source is StudyState.RECEIVING:
-        values |= {"assembled_at": at, "assembled_inputs": StudyTable.input_count}
+        values |= {
+            "assembled_at": at,
+            "assembled_inputs": StudyTable.input_count,
+            "change": Change.NONE.value,
+            "revision_change": case(
+                (StudyTable.change > StudyTable.revision_change, StudyTable.change),
+                else_=StudyTable.revision_change,
+            ),
+        }
+    elif target in _RESULTS_ARE_SETTLED:
+        values["revision_change"] = Change.NONE.value
     if inputs_digest is not None:
         values["inputs_digest"] = inputs_digest
     conditions = [StudyTable.study_uid == study_uid, StudyTable.state == source.value]
@@ -180,13 +220,22 @@ def with_late_input(session: Session) -> tuple[StudyRecord, ...]:
 
     A held study reopens whatever comes for it, the same images again or a notice, too.
     """
-    states = [state.value for state in StudyState if reopens_on_late_input(state)]
+    anyhow, if_withdrawn = (
+        [state.value for state in StudyState if reopens(state, withdraws=withdraws)]
+        for withdraws in (False, True)
+    )
+    withdrawing = [change.value for change in Change if change.withdraws]
+    input_came = StudyTable.input_count > StudyTable.assembled_inputs
     return tuple(
         _records(
             session,
-            StudyTable.state.in_(states),
             or_(
-                StudyTable.input_count > StudyTable.assembled_inputs,
+                and_(input_came, StudyTable.state.in_(anyhow)),
+                and_(
+                    input_came,
+                    StudyTable.state.in_(if_withdrawn),
+                    StudyTable.change.in_(withdrawing),
+                ),
                 and_(
                     StudyTable.state == StudyState.HELD.value,
                     StudyTable.last_received_at > StudyTable.assembled_at,
@@ -244,4 +293,6 @@ def _records(session: Session, *conditions: ColumnElement[bool]) -> Iterable[Stu
             inputs_digest=row.inputs_digest,
             reason=row.reason,
             instances=count,
+            change=Change(row.change),
+            revision_change=Change(row.revision_change),
         )

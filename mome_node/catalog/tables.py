@@ -79,6 +79,8 @@ class StudyTable(Base):
     assembled_inputs: Mapped[int]
     inputs_digest: Mapped[str] = mapped_column(String(128))
     reason: Mapped[str] = mapped_column(Text)
+    change: Mapped[int] = mapped_column(server_default="0")
+    revision_change: Mapped[int] = mapped_column(server_default="0")
 
 
 class InstanceTable(Base):
@@ -100,6 +102,13 @@ class InstanceTable(Base):
     received_at: Mapped[datetime]
     role_using: Mapped[bool]
     superseded_at: Mapped[datetime | None]
+    patient_id: Mapped[str] = mapped_column(Text, server_default="")
+    issuer_of_patient_id: Mapped[str] = mapped_column(Text, server_default="")
+    accession_number: Mapped[str] = mapped_column(Text, server_default="")
+    patient_mark: Mapped[str] = mapped_column(String(16), server_default="")
+    standing: Mapped[str] = mapped_column(String(16), server_default="read")
+    standing_reason: Mapped[str] = mapped_column(Text, server_default="")
+    as_patient_of: Mapped[str] = mapped_column(_UID, server_default="")
 
 
 class AvailabilityTable(Base):
@@ -133,6 +142,49 @@ class EventTable(Base):
     at: Mapped[datetime]
 
 
+class RejectionNoteTable(Base):
+    """A Key Object Selection Document that came; ``settled_at``: when it was read and applied."""
+
+    __tablename__ = "rejection_notes"
+
+    id: Mapped[int] = mapped_column(_ROW_ID, primary_key=True, autoincrement=True)
+    study_uid: Mapped[str] = mapped_column(_UID, ForeignKey("studies.study_uid"))
+    sop_instance_uid: Mapped[str] = mapped_column(_UID)
+    key: Mapped[str] = mapped_column(String(128))
+    calling_ae: Mapped[str] = mapped_column(String(64))
+    authorised: Mapped[bool]
+    received_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+class RejectionTable(Base):
+    """A SOP Instance UID that is rejected under one patient, whether it has come or not."""
+
+    __tablename__ = "rejections"
+
+    study_uid: Mapped[str] = mapped_column(_UID, ForeignKey("studies.study_uid"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    patient_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    issuer_of_patient_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+
+
+class ActTable(Base):
+    """What was done to a study's instances, beside its steps from state to state.
+
+    Only ever appended to, as the events are.
+    """
+
+    __tablename__ = "acts"
+
+    id: Mapped[int] = mapped_column(_ROW_ID, primary_key=True, autoincrement=True)
+    study_uid: Mapped[str] = mapped_column(_UID, index=True)
+    revision: Mapped[int]
+    cause: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+
+
 class ResultTable(Base):
     """A result object that this node made."""
 
@@ -147,6 +199,7 @@ class ResultTable(Base):
     key: Mapped[str] = mapped_column(String(128), index=True)
     sha256: Mapped[str] = mapped_column(_SHA256)
     created_at: Mapped[datetime]
+    superseded_at: Mapped[datetime | None]
 
 
 class DeliveryTable(Base):

@@ -9,7 +9,18 @@ import sys
 from collections.abc import Sequence
 
 from mome_node import __version__
-from mome_node.cli import bench, demo, evaluate, install, models, phantom, serve, studies, survey
+from mome_node.cli import (
+    bench,
+    demo,
+    evaluate,
+    install,
+    models,
+    phantom,
+    quarantine,
+    serve,
+    studies,
+    survey,
+)
 from mome_node.cli.output import complain
 from mome_node.errors import NodeError
 from mome_node.logs import configure_logging
@@ -59,7 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mome-node {__version__}")
     parser.add_argument("--verbose", action="store_true", help="log what happens, not only faults")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (demo, serve, install, survey, evaluate, phantom, models, studies, bench):
+    for module in (
+        *(demo, serve, install, survey, evaluate, phantom),
+        *(models, studies, quarantine, bench),
+    ):
         module.add_commands(commands)
     return parser
 

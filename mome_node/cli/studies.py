@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from mome_node.catalog.catalog import Catalog
+from mome_node.catalog.changes import Standing
 from mome_node.catalog.records import DeliveryState, StudyRecord
 from mome_node.catalog.states import StudyState
 from mome_node.cli.arguments import add_command, add_config, add_json
@@ -58,6 +61,10 @@ def show(options: argparse.Namespace) -> int:
         events = catalog.events_of(options.uid)
         results = catalog.results_of(options.uid)
         deliveries = catalog.deliveries_of(options.uid)
+        acts = catalog.acts_of(options.uid)
+        instances = catalog.instances_of(options.uid)
+    set_aside = Counter((i.standing, i.standing_reason) for i in instances)
+    del set_aside[Standing.READ, ""]
     if options.json:
         say_json(
             _study_json(study)
@@ -72,11 +79,19 @@ def show(options: argparse.Namespace) -> int:
                     }
                     for e in events
                 ],
+                "acts": [
+                    {"at": a.at.isoformat(), "revision": a.revision, "cause": a.cause} for a in acts
+                ],
+                "set_aside": [
+                    {"standing": standing, "reason": reason, "instances": count}
+                    for (standing, reason), count in sorted(set_aside.items())
+                ],
                 "results": [
                     {
                         "kind": r.result.kind,
                         "revision": r.revision,
                         "SOPInstanceUID": r.result.sop_instance_uid,
+                        "superseded": r.superseded_at is not None,
                     }
                     for r in results
                 ],
@@ -96,14 +111,26 @@ def show(options: argparse.Namespace) -> int:
         return 0
     say(f"{study.study_uid}: {study.state.value}, revision {study.revision}")
     say(f"{study.instances} instances; {study.reason}")
+    for (standing, reason), count in sorted(set_aside.items()):
+        say(f"{count} {standing}: {reason or 'by hand'}")
+    lines = [(e.at, e.revision, e.target.value, e.cause) for e in events]
+    lines += [(a.at, a.revision, "", a.cause) for a in acts]
     say_table(
         ("at", "revision", "state", "cause"),
-        [(f"{e.at:%Y-%m-%d %H:%M:%S}", e.revision, e.target.value, e.cause) for e in events],
+        [(f"{at:%Y-%m-%d %H:%M:%S}", *rest) for at, *rest in sorted(lines, key=itemgetter(0))],
     )
+    superseded = {r.result.sop_instance_uid for r in results if r.superseded_at}
     say_table(
         ("result", "revision", "destination", "state", "attempts", "last error"),
         [
-            (d.result.kind, d.revision, d.destination, d.state.value, d.attempts, d.last_error)
+            (
+                d.result.kind + " (superseded)" * (d.result.sop_instance_uid in superseded),
+                d.revision,
+                d.destination,
+                d.state.value,
+                d.attempts,
+                d.last_error,
+            )
             for d in deliveries
         ],
     )

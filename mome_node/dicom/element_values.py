@@ -43,6 +43,9 @@ FOREIGN_ERRORS = (
 _CARET_EQUALS_BACKSLASH = {0x5E, 0x3D, 0x5C}
 """Characters after which a text falls back to its first character set (PS3.5 6.1.2.5.3)."""
 
+_ITEM, _ITEM_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
+"""The tag that begins an item (PS3.5 7.5.1)."""
+
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
 
 
@@ -125,9 +128,22 @@ class Elements:
         values = () if element is None else numbers_of(element)
         return tuple(int(v) if v is not None and abs(v) < 2**53 else None for v in values)
 
-    def items(self, keyword: str) -> tuple[Elements, ...]:
-        """Return the items of a sequence; () if it is absent, overlong or not well formed."""
-        return self.items_at(_tag(keyword))
+    def is_empty(self, keyword: str) -> bool:
+        """Tell whether an element is there without a value."""
+        tag = _tag(keyword)
+        element = self._dataset.get_item(tag, keep_deferred=True) if tag in self._there else None
+        if isinstance(element, RawDataElement):
+            return element.length == 0
+        return element is not None and not element.value
+
+    def items(
+        self, keyword: str, *, longest: int = MAX_VALUE_BYTES, most: int | None = None
+    ) -> tuple[Elements, ...]:
+        """Return the items of a sequence; () if it is absent, overlong or not well formed.
+
+        ``most``: with more items in all its levels it is not parsed.
+        """
+        return self.items_at(_tag(keyword), longest=longest, most=most)
 
     def private_item(self, group: int, ending: int) -> Elements | None:
         """Return the first item of a private sequence (gggg,xxee), whatever block it stands in.
@@ -137,14 +153,19 @@ class Elements:
         tags = (t for t in self.tags_of(group) if t & 0xFF == ending and t & 0xFFFF > 0xFF)
         return next((items[0] for tag in tags if (items := self.items_at(tag))), None)
 
-    def items_at(self, tag: int) -> tuple[Elements, ...]:
+    def items_at(
+        self, tag: int, *, longest: int = MAX_VALUE_BYTES, most: int | None = None
+    ) -> tuple[Elements, ...]:
         """Return the items of the sequence with this tag, as ``items`` does."""
         if tag not in self._there:
             return ()
         element = self._dataset.get_item(tag, keep_deferred=True)
         try:
             if isinstance(element, RawDataElement):
-                if element.value is None or len(element.value) > MAX_VALUE_BYTES:
+                if element.value is None or len(element.value) > longest:
+                    return ()
+                tag_of_items = _ITEM if element.is_little_endian else _ITEM_BIG_ENDIAN
+                if most is not None and element.value.count(tag_of_items) > most:
                     return ()
                 element = self._dataset[tag]
             if not isinstance(element, DataElement) or element.VR != "SQ":

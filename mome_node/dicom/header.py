@@ -87,6 +87,7 @@ class InstanceFacts:
     patient_name: str = ""
     patient_birth_date: str = ""
     patient_sex: str = ""
+    accession_number: str = ""
     modality: str = ""
     manufacturer: str = ""
     model_name: str = ""

@@ -54,6 +54,7 @@ _UID = re.compile(r"[0-9.]{1,128}")
 
 WANTED_KEYWORDS = tuple(
     """
+    AccessionNumber
     AcquisitionDate AcquisitionDateTime AcquisitionNumber AcquisitionTime BodyPartExamined Columns
     ComplexImageComponent ConcatenationUID ContentDate ContentTime ContrastBolusAgent
     ContrastBolusAgentSequence DiffusionBValue DiffusionDirectionality
@@ -114,6 +115,7 @@ def _facts(stream: HeaderStream) -> InstanceFacts:
         transfer_syntax_uid=stream.transfer_syntax_uid,
         patient_id=top.text("PatientID"),
         issuer_of_patient_id=top.text("IssuerOfPatientID"),
+        accession_number=top.text("AccessionNumber"),
         patient_name=top.text("PatientName").rstrip("="),  # empty component groups (PS3.5 6.2.1)
         patient_birth_date=_date(top, "PatientBirthDate"),
         patient_sex=top.text("PatientSex"),

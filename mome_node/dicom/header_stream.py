@@ -64,9 +64,11 @@ class HeaderStream:
     empty in files without File Meta Information.
     """
 
-    def __init__(self, stream: BinaryIO, wanted: Collection[int]) -> None:
+    def __init__(
+        self, stream: BinaryIO, wanted: Collection[int], longest_value: int = MAX_VALUE_BYTES
+    ) -> None:
         self._stream = BoundedReader(stream)
-        dataset, self.transfer_syntax_uid, body = _read_top(self._stream, wanted)
+        dataset, self.transfer_syntax_uid, body = _read_top(self._stream, wanted, longest_value)
         self.top = Elements(dataset)
         self._dataset = dataset
         self._body = body
@@ -167,8 +169,12 @@ class HeaderStream:
 
 
 @contextmanager
-def open_header(path: Path, wanted: Collection[int]) -> Iterator[HeaderStream]:
+def open_header(
+    path: Path, wanted: Collection[int], *, longest_value: int = MAX_VALUE_BYTES
+) -> Iterator[HeaderStream]:
     """Open a DICOM file, with or without preamble and File Meta Information.
+
+    Values of more than ``longest_value`` bytes are left unread.
 
     Raises HeaderError if it cannot be opened or its header cannot be parsed within the limits.
     """
@@ -177,7 +183,7 @@ def open_header(path: Path, wanted: Collection[int]) -> Iterator[HeaderStream]:
     except OSError as error:
         raise HeaderError(f"the file cannot be opened: {error.strerror}") from error
     with stream:
-        yield HeaderStream(stream, wanted)
+        yield HeaderStream(stream, wanted, longest_value)
 
 
 @contextmanager
@@ -192,7 +198,9 @@ def _translated() -> Iterator[None]:
         raise HeaderError(f"the header cannot be parsed ({type(error).__name__})") from error
 
 
-def _read_top(stream: BoundedReader, wanted: Collection[int]) -> tuple[Dataset, str, BoundedReader]:
+def _read_top(
+    stream: BoundedReader, wanted: Collection[int], longest_value: int
+) -> tuple[Dataset, str, BoundedReader]:
     """Read what precedes functional groups and pixel data; the transfer syntax; the rest."""
     tags = cast("list[BaseTag | int]", list(wanted))
     with _translated():
@@ -203,14 +211,14 @@ def _read_top(stream: BoundedReader, wanted: Collection[int]) -> tuple[Dataset, 
                 is_implicit_VR=False,
                 is_little_endian=True,
                 stop_when=_stop_at_body,
-                defer_size=MAX_VALUE_BYTES,
+                defer_size=longest_value,
                 specific_tags=tags,
             )
             return dataset, str(DeflatedExplicitVRLittleEndian), body
         file = read_partial(
             cast(BinaryIO, stream),
             stop_when=_stop_at_body,
-            defer_size=MAX_VALUE_BYTES,
+            defer_size=longest_value,
             force=True,
             specific_tags=tags,
         )

@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.uid import UID
 
+from mome_node.dicom.patient import patient_mark
 from mome_node.dicom.uids import is_valid_uid
 from mome_node.errors import HeaderError
 from mome_node.ingest.dataset_walk import Encoding, WalkLimits, walk_header
@@ -18,12 +19,18 @@ from mome_node.ingest.inflate import InflatingReader
 _CHARACTER_SET: Final = 0x00080005
 _SOP_CLASS: Final = 0x00080016
 _SOP_INSTANCE: Final = 0x00080018
+_ACCESSION: Final = 0x00080050
+_PATIENT_NAME: Final = 0x00100010
 _PATIENT_ID: Final = 0x00100020
 _ISSUER: Final = 0x00100021
+_BIRTH_DATE: Final = 0x00100030
 _STUDY: Final = 0x0020000D
 _SERIES: Final = 0x0020000E
 _WANTED: Final = frozenset(
-    {_CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _PATIENT_ID, _ISSUER, _STUDY, _SERIES}
+    {
+        *(_CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES, _ACCESSION),
+        *(_PATIENT_ID, _ISSUER, _PATIENT_NAME, _BIRTH_DATE),
+    }
 )
 
 
@@ -45,6 +52,8 @@ class DatasetIdentity:
     series_uid: str
     patient_id: str
     issuer_of_patient_id: str
+    accession_number: str
+    patient_mark: str  # dicom.patient.patient_mark
 
 
 def read_identity(
@@ -63,13 +72,17 @@ def read_identity(
             inflating.drain()
     else:
         values = walk_header(dataset, size, encoding, _WANTED, limits.walk)
+    patient_id, issuer = _text(values, _PATIENT_ID), _text(values, _ISSUER)
+    name, birth_date = _text(values, _PATIENT_NAME), _text(values, _BIRTH_DATE)
     return DatasetIdentity(
         sop_class_uid=_uid(values, _SOP_CLASS, "SOP Class UID"),
         sop_instance_uid=_uid(values, _SOP_INSTANCE, "SOP Instance UID"),
         study_uid=_uid(values, _STUDY, "Study Instance UID"),
         series_uid=_uid(values, _SERIES, "Series Instance UID"),
-        patient_id=_text(values, _PATIENT_ID),
-        issuer_of_patient_id=_text(values, _ISSUER),
+        patient_id=patient_id,
+        issuer_of_patient_id=issuer,
+        accession_number=_text(values, _ACCESSION),
+        patient_mark=patient_mark(patient_id, issuer, name, birth_date),
     )
 
 
@@ -83,7 +96,7 @@ def _uid(values: dict[int, bytes], tag: int, name: str) -> str:
 
 
 def _text(values: dict[int, bytes], tag: int) -> str:
-    """Decode an LO value as Specific Character Set says, as far as that goes."""
+    """Decode a text value as Specific Character Set says, as far as that goes."""
     value = values.get(tag, b"")
     declared = values.get(_CHARACTER_SET, b"").decode("ascii", "replace").rstrip("\0 ")
     with warnings.catch_warnings():

@@ -62,10 +62,15 @@ class Reception:
             self._store, identity, self._limits.max_dataset_bytes, self._transfer_syntaxes
         )
 
-    def receive(self, arriving: ArrivingInstance, calling_ae: str) -> Outcome:
-        """Take in an instance whose bytes have all come; how that ended. Uses it up."""
+    def receive(
+        self, arriving: ArrivingInstance, calling_ae: str, *, may_reject: bool = False
+    ) -> Outcome:
+        """Take in an instance whose bytes have all come; how that ended. Uses it up.
+
+        ``may_reject``: what the sender's rejection notes name is taken back.
+        """
         try:
-            return self._take_in(arriving, calling_ae)
+            return self._take_in(arriving, calling_ae, may_reject=may_reject)
         except Refusal as refusal:
             log.warning(
                 "instance refused",
@@ -77,7 +82,7 @@ class Reception:
         finally:
             arriving.discard()
 
-    def _take_in(self, arriving: ArrivingInstance, calling_ae: str) -> Outcome:
+    def _take_in(self, arriving: ArrivingInstance, calling_ae: str, *, may_reject: bool) -> Outcome:
         found = self._validated(arriving)
         stored = arriving.commit()
         arrival = Arrival(
@@ -93,6 +98,9 @@ class Reception:
             received_at=self._clock(),
             patient_id=found.patient_id,
             issuer_of_patient_id=found.issuer_of_patient_id,
+            accession_number=found.accession_number,
+            patient_mark=found.patient_mark,
+            may_reject=may_reject,
         )
         receipt = self._indexed(arrival)
         if receipt is Receipt.CHANGED:

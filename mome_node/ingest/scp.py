@@ -28,8 +28,10 @@ from mome_node.dicom.classes import (
     decodable_transfer_syntaxes,
     storage_classes,
 )
+from mome_node.dicom.rejection_note import KEY_OBJECT_SELECTION
 from mome_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from mome_node.errors import SettingsError
+from mome_node.ingest.arriving import ArrivingInstance
 from mome_node.ingest.availability import (
     NOTICE_CLASS,
     NoticeAnswer,
@@ -160,7 +162,11 @@ class StorageScp:
             arriving.discard()
             outcome = Outcome(Status.DOES_NOT_MATCH, "another presentation context was agreed")
         else:
-            outcome = self._reception.receive(arriving, event.assoc.requestor.ae_title.strip())
+            outcome = self._reception.receive(
+                arriving,
+                event.assoc.requestor.ae_title.strip(),
+                may_reject=self._may_reject(arriving, event.assoc),
+            )
         provider.tally.count(outcome)
         return _answer(outcome.status, outcome.comment)
 
@@ -192,6 +198,11 @@ class StorageScp:
             event.context.transfer_syntax,
             event.assoc.requestor.ae_title.strip(),
         )
+
+    def _may_reject(self, arriving: ArrivingInstance, association: Association) -> bool:
+        peer = association.requestor
+        is_note = arriving.identity.sop_class_uid == KEY_OBJECT_SELECTION
+        return is_note and self._admission.may_reject(peer.ae_title, peer.address)
 
 
 def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:

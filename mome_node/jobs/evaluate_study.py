@@ -19,8 +19,15 @@ from mome_node.errors import ModelInputError, PixelDataError, UnreadableSliceErr
 from mome_node.jobs.debug_steps import preparation_steps
 from mome_node.jobs.eligibility import rules_for
 from mome_node.jobs.evaluation import evaluate
+from mome_node.jobs.identified import Identified, stated_by
 from mome_node.jobs.models import LoadedModel
-from mome_node.jobs.reading import SourceInstance, build_exam, inputs_digest, read_study
+from mome_node.jobs.reading import (
+    SourceInstance,
+    build_exam,
+    contents_of,
+    inputs_digest,
+    read_study,
+)
 from mome_node.jobs.requests import Evaluated, EvaluationRequest, MadeObject, NotEvaluated
 from mome_node.mome.preprocess import ModelInputs
 from mome_node.results.context import ResultContext
@@ -55,7 +62,7 @@ def evaluate_study(
         quarantine = plan.verdict is Verdict.QUARANTINED
         return NotEvaluated("; ".join(plan.reasons), quarantine)
     plan = replace(plan, warnings=(*request.lacking, *plan.warnings))
-    digest = inputs_digest(plan, {i.sop_instance_uid: i.sha256 for i in request.instances})
+    digest = inputs_digest(plan, contents_of(request.instances))
     paths = {i.sop_instance_uid: i.path for i in request.instances}
     steps: list[PreparationSteps] = []
 
@@ -75,7 +82,7 @@ def evaluate_study(
             on_inputs=keep_steps,
         )
     except (PixelDataError, UnreadableSliceError) as error:
-        return NotEvaluated(str(error), quarantine=True)
+        return NotEvaluated(str(error), quarantine=True, undecodable=_undecodable(error))
     except (VolumeError, ModelInputError) as error:
         return NotEvaluated(str(error))
     clock.step("reporting")
@@ -89,7 +96,8 @@ def evaluate_study(
         predecessor=request.predecessor,
         station_name=request.station_name,
     )
-    objects = _write(findings, context, request)
+    inputs = [f for f in facts.instances if f.sop_instance_uid in plan.inputs]
+    objects = _write(findings, context, request, stated_by(inputs))
     write_debug_pictures(
         steps,
         request.out_dir,
@@ -97,6 +105,11 @@ def evaluate_study(
         synthetic=findings.synthetic,
     )
     return Evaluated(objects, digest, request.out_dir / FINDINGS, clock.stop(), findings.channels)
+
+
+def _undecodable(error: PixelDataError | UnreadableSliceError) -> tuple[str, ...]:
+    uid = error.sop_instance_uid if isinstance(error, UnreadableSliceError) else ""
+    return (uid,) if uid else ()
 
 
 def sources_from(paths: dict[str, Path]) -> tuple[SourceInstance, ...]:
@@ -110,7 +123,10 @@ def sources_from(paths: dict[str, Path]) -> tuple[SourceInstance, ...]:
 
 
 def _write(
-    findings: Findings, context: ResultContext, request: EvaluationRequest
+    findings: Findings,
+    context: ResultContext,
+    request: EvaluationRequest,
+    stated: dict[str, str],
 ) -> tuple[MadeObject, ...]:
     paths = {i.sop_instance_uid: i.path for i in request.instances}
 
@@ -118,8 +134,11 @@ def _write(
     def read(sop_instance_uid: str) -> Dataset:
         return pydicom.dcmread(paths[sop_instance_uid], stop_before_pixels=True)
 
+    given = {i.sop_instance_uid: i.as_patient_of for i in request.instances if i.as_patient_of}
+    identified = Identified(read, given, stated)
+
     def headers(frame: FrameRef) -> Dataset:
-        return read(frame.sop_instance_uid)
+        return identified.header(frame.sop_instance_uid)
 
     made = []
     request.out_dir.mkdir(parents=True, exist_ok=True)

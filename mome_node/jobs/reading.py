@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mome_node.assembly.plan import Stack, StudyPlan
@@ -17,11 +17,16 @@ from mome_node.volumes.volume import Exam, Volume
 
 @dataclass(frozen=True, slots=True)
 class SourceInstance:
-    """An instance of a study on disk. ``sha256`` is over its data set."""
+    """An instance of a study on disk. ``sha256`` is over its data set.
+
+    ``as_patient_of`` is the SOP Instance UID of the one whose patient and accession a person gave
+    to it; empty: its own hold.
+    """
 
     sop_instance_uid: str
     path: Path
     sha256: str
+    as_patient_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ def read_study(
     facts_of: Callable[[SourceInstance], InstanceFacts] = facts_from_file,
 ) -> StudyFacts:
     """Read the header of every instance; one that cannot be read stops nobody."""
+    instances = tuple(instances)
     facts, unreadable = [], []
     for instance in instances:
         try:
@@ -50,10 +56,46 @@ def read_study(
         except HeaderError:
             unreadable.append(instance.sop_instance_uid)
         progress()
-    return StudyFacts(tuple(facts), tuple(unreadable))
+    return StudyFacts(_as_given(facts, instances), tuple(unreadable))
 
 
-def inputs_digest(plan: StudyPlan, sha256_of: Mapping[str, str]) -> str:
+def _as_given(
+    facts: Sequence[InstanceFacts], instances: Sequence[SourceInstance]
+) -> tuple[InstanceFacts, ...]:
+    """The facts with each patient and accession as a person gave them."""
+    given = {i.sop_instance_uid: i.as_patient_of for i in instances if i.as_patient_of}
+    by_uid = {f.sop_instance_uid: f for f in facts} if given else {}
+
+    def one(found: InstanceFacts) -> InstanceFacts:
+        patient = by_uid.get(given.get(found.sop_instance_uid, ""))
+        if patient is None:  # its own; or the one to take it from is there no more
+            return found
+        return replace(
+            found,
+            patient_id=patient.patient_id,
+            issuer_of_patient_id=patient.issuer_of_patient_id,
+            patient_name=patient.patient_name,
+            patient_birth_date=patient.patient_birth_date,
+            patient_sex=patient.patient_sex,
+            accession_number=patient.accession_number,
+        )
+
+    return tuple(one(f) for f in facts)
+
+
+def contents_of(instances: Iterable[SourceInstance]) -> dict[str, str]:
+    """What each instance brings into a result: its bytes, and whose patient was given to it."""
+    instances = tuple(instances)
+    digests = {i.sop_instance_uid: i.sha256 for i in instances}
+    return {
+        i.sop_instance_uid: f"{i.sha256} as {digests.get(i.as_patient_of)}"
+        if i.as_patient_of
+        else i.sha256
+        for i in instances
+    }
+
+
+def inputs_digest(plan: StudyPlan, contents: Mapping[str, str]) -> str:
     """Digest over what the model will read: which bytes, as which volume.
 
     Instances that the plan leaves out do not count, so that their coming or going makes no new
@@ -66,7 +108,7 @@ def inputs_digest(plan: StudyPlan, sha256_of: Mapping[str, str]) -> str:
         digest.update(f"{name} {stack.phase} {stack.b_value} {stack.time_s}\n".encode())
         for frame in stack.frames:
             tile = "" if frame.tile is None else f" {frame.tile}"
-            name = f"{sha256_of[frame.sop_instance_uid]} {frame.frame_number}{tile}\n"
+            name = f"{contents[frame.sop_instance_uid]} {frame.frame_number}{tile}\n"
             digest.update(name.encode())
     return digest.hexdigest()
 

@@ -100,10 +100,14 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class NotEvaluated:
-    """The study cannot be evaluated; ``quarantine`` where a person has to look at it."""
+    """The study cannot be evaluated; ``quarantine`` where a person has to look at it.
+
+    ``undecodable`` are the SOP Instance UIDs of those that keep it from being evaluated.
+    """
 
     reason: str
     quarantine: bool = False
+    undecodable: tuple[str, ...] = ()
 
 
 class Evaluator(Protocol):

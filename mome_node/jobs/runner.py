@@ -75,6 +75,7 @@ class Runner:
 
     def assembly_turn(self) -> None:
         """Reopen studies with late input and look at those that have become quiet."""
+        guarded(self._stages.apply_notes, turn="rejection notes")
         for study in self._catalog.studies_in(StudyState.ASSEMBLED):
             # Nothing else assembles: this one was cut off before a model could have it.
             _tolerating_news(partial(self._stages.reopen, cause="its assembly broke off"), study)

@@ -7,7 +7,7 @@ state table; whoever runs it twice, or after a crash, changes nothing that was d
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,18 +23,20 @@ from mome_node.assembly.completeness import (
     Waited,
     decide,
 )
-from mome_node.assembly.plan import StudyPlan, Verdict
 from mome_node.assembly.promises import unkept_promises
 from mome_node.assembly.rules import AssemblyRules
-from mome_node.assembly.study import plan_study
 from mome_node.catalog.catalog import Catalog
+from mome_node.catalog.changes import OFFERED, HoldReason
 from mome_node.catalog.records import DeliveryState, EventRecord, StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.errors import CatalogError, NodeError, StorageError
 from mome_node.jobs.deadline import cause_of, is_freed_by_hand, least_rules, shortfall
 from mome_node.jobs.eligibility import no_model_reason, refusals, rules_for
+from mome_node.jobs.holding import to_hold
 from mome_node.jobs.known_headers import KnownHeaders
-from mome_node.jobs.reading import SourceInstance, StudyFacts, inputs_digest, read_study
+from mome_node.jobs.looking import Look, look_at
+from mome_node.jobs.reading import SourceInstance
+from mome_node.jobs.rejecting import apply_notes
 from mome_node.jobs.requests import (
     NOT_TRIED_AGAIN,
     Evaluated,
@@ -55,16 +57,6 @@ log = structlog.get_logger(__name__)
 MAX_REASON = 2000
 
 NOBODY_ASKED = Arrived()
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """A study as it is now. ``least`` is its plan with no more required than models need."""
-
-    plan: StudyPlan
-    least: StudyPlan | None
-    facts: StudyFacts
-    sources: tuple[SourceInstance, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +92,13 @@ class Stages:
     clock: Callable[[], datetime]
     headers: KnownHeaders = field(default_factory=KnownHeaders)
 
-    def reopen(self, study: StudyRecord, cause: str = "late or corrected input") -> None:
+    def apply_notes(self, study_uid: str | None = None) -> None:
+        """Read the rejection notes that have come, of one study or of all, and apply them."""
+        apply_notes(self.catalog, self.store, self.clock, study_uid)
+
+    def reopen(self, study: StudyRecord, cause: str = "") -> None:
         """Receive again; what had ended, or was evaluated, opens its next revision."""
-        self._step(study, StudyState.RECEIVING, cause)
+        self._step(study, StudyState.RECEIVING, cause or study.change.cause)
 
     def assemble(
         self,
@@ -131,6 +127,7 @@ class Stages:
             return decision
         assert study.last_input_at is not None
         now = self.clock()
+        self.catalog.hold(study.study_uid, self._to_hold(study.study_uid, look), now)
         since_first = max(now - _began(study, events), seen_for)
         silence = now - study.last_input_at if unchanged_for is None else unchanged_for
         decision = decide(
@@ -142,13 +139,15 @@ class Stages:
             least=look.least,
             by_hand=by_hand,
         )
-        self._act(study, decision, since_first)
+        withdraws = look.digest != study.inputs_digest and study.changed_since_results.withdraws
+        self._act(study, decision, since_first, withdraws=withdraws)
         if decision.action is Action.EVALUATE:
-            self._release(study.study_uid, look)
+            self._release(study.study_uid, look, withdraws=withdraws)
         return decision
 
     def evaluate(self, study_uid: str) -> None:
         """Run the models on a queued study and put what they find in the outbox."""
+        self.apply_notes(study_uid)
         study = self.catalog.study(study_uid)
         # Asked for before the step, which is refused if anything new was among them.
         sources = self.sources(study_uid)
@@ -181,28 +180,46 @@ class Stages:
             cause = "all destinations have it" if states else "kept here: no destination was set"
             self._step(study, StudyState.DELIVERED, cause)
 
-    def _look(self, study: StudyRecord, *, by_hand: bool) -> _Look:
+    def _look(self, study: StudyRecord, *, by_hand: bool) -> Look:
         """Read the headers and plan the study as it is now."""
-        sources = self.sources(study.study_uid)
-        facts = read_study(sources, facts_of=self.headers.facts_of)
-        rules = rules_for(self.policy.rules, self.models)
-        now = self.clock()
-        plan = plan_study(facts.instances, rules, now=now, unreadable=facts.unreadable)
-        least = None
-        may_lack = by_hand or self.policy.on_deadline is OnDeadline.EVALUATE
-        if may_lack and plan.verdict is Verdict.INCOMPLETE:
-            least = plan_study(facts.instances, least_rules(rules), now=now)
-        return _Look(plan, least, facts, sources)
+        return look_at(
+            self.sources(study.study_uid),
+            self.headers.facts_of,
+            rules_for(self.policy.rules, self.models),
+            now=self.clock(),
+            may_lack=by_hand or self.policy.on_deadline is OnDeadline.EVALUATE,
+        )
+
+    def _to_hold(self, study_uid: str, look: Look) -> Mapping[str, HoldReason]:
+        return to_hold(look.plan, look.facts, self._evaluated(study_uid))
 
     def sources(self, study_uid: str) -> tuple[SourceInstance, ...]:
         """What an evaluation may read: current instances of classes that a role uses."""
         return tuple(
-            SourceInstance(i.sop_instance_uid, self.store.path(i.key), i.sha256)
+            SourceInstance(i.sop_instance_uid, self.store.path(i.key), i.sha256, i.as_patient_of)
             for i in self.catalog.instances_of(study_uid)
-            if i.role_using
+            if i.role_using and i.standing in OFFERED
         )
 
-    def _act(self, study: StudyRecord, decision: Decision, since_first: timedelta) -> None:
+    def _evaluated(self, study_uid: str) -> frozenset[str]:
+        """The instances that were there when results were made that still hold."""
+        results = self.catalog.results_of(study_uid)
+        revision = max((r.revision for r in results if r.superseded_at is None), default=None)
+        events = self.catalog.events_of(study_uid)
+        made = [e.at for e in events if e.target is StudyState.ASSEMBLED and e.revision == revision]
+        if not made:
+            return frozenset()
+        current = self.catalog.instances_of(study_uid)
+        return frozenset(i.sop_instance_uid for i in current if i.received_at < made[-1])
+
+    def _act(
+        self,
+        study: StudyRecord,
+        decision: Decision,
+        since_first: timedelta,
+        *,
+        withdraws: bool = False,
+    ) -> None:
         """Take the step out of receiving that was decided on, or say what is waited for."""
         target = {
             Action.EVALUATE: StudyState.ASSEMBLED,
@@ -212,25 +229,24 @@ class Stages:
         }.get(decision.action)
         cause = cause_of(decision, since_first.total_seconds())[:MAX_REASON]
         if target is not None:
-            self._step(study, target, cause, seen=study.input_count)
+            ends = withdraws and target is StudyState.NOT_EVALUABLE
+            self._step(study, target, cause, seen=study.input_count, supersedes=ends)
         elif cause != study.reason:
             self.catalog.note_waiting(study.study_uid, cause)
             log.info("study waits", study=study.study_uid, why=cause)
 
-    def _release(self, study_uid: str, look: _Look) -> None:
+    def _release(self, study_uid: str, look: Look, *, withdraws: bool) -> None:
         """A complete study goes to the models, or says why no model may have it."""
         study = self.catalog.study(study_uid)
-        plan = look.plan if look.plan.verdict is Verdict.EVALUABLE else look.least
-        assert plan is not None  # decided on
-        digest = inputs_digest(plan, {s.sop_instance_uid: s.sha256 for s in look.sources})
-        refused = refusals(self.models, plan, look.facts.instances)
-        if self._has_results_of(study, digest):
+        refused = refusals(self.models, look.read, look.facts.instances)
+        if self._has_results_of(study, look.digest):
             # What came late is nothing that the model reads: the results that are there stand.
             self._step(study, StudyState.DELIVERING, "the same inputs as before")
         elif len(refused) < len(self.models):
             self._step(study, StudyState.QUEUED, "a model takes it")
         else:
-            self._step(study, StudyState.NOT_EVALUABLE, no_model_reason(refused))
+            reason = no_model_reason(refused)
+            self._step(study, StudyState.NOT_EVALUABLE, reason, supersedes=withdraws)
 
     def _has_results_of(self, study: StudyRecord, digest: str) -> bool:
         """Whether the last evaluation read these same inputs and its results are kept."""
@@ -238,15 +254,15 @@ class Stages:
             return False
         events = self.catalog.events_of(study.study_uid)
         last = [e.revision for e in events if e.target is StudyState.REPORTING][-1:]
-        return any(r.revision in last for r in self.catalog.results_of(study.study_uid))
+        results = self.catalog.results_of(study.study_uid)
+        return any(r.revision in last and r.superseded_at is None for r in results)
 
     def _evaluate(self, study: StudyRecord, sources: tuple[SourceInstance, ...]) -> None:
         """From inferring to delivering, or to where the evaluation says that it belongs."""
         request = self._request(study, sources)
         outcome = self.evaluator.evaluate(request)
         if isinstance(outcome, NotEvaluated):
-            target = StudyState.QUARANTINED if outcome.quarantine else StudyState.NOT_EVALUABLE
-            self._from(study.study_uid, StudyState.INFERRING, target, outcome.reason)
+            self._end_without_results(study, outcome)
             return
         self._from(
             study.study_uid,
@@ -263,6 +279,18 @@ class Stages:
             {name: frozenset(row.kind for row in rows) for name in self.policy.destinations},
             "results are in the outbox",
             self.clock(),
+        )
+
+    def _end_without_results(self, study: StudyRecord, outcome: NotEvaluated) -> None:
+        target = StudyState.QUARANTINED if outcome.quarantine else StudyState.NOT_EVALUABLE
+        held = dict.fromkeys(outcome.undecodable, HoldReason.UNDECODABLE)
+        self.catalog.hold(study.study_uid, held, self.clock())
+        self._from(
+            study.study_uid,
+            StudyState.INFERRING,
+            target,
+            outcome.reason,
+            supersedes=not outcome.quarantine and study.revision_change.withdraws,
         )
 
     def _request(
@@ -299,8 +327,9 @@ class Stages:
         cause: str,
         *,
         seen: int | None = None,
+        supersedes: bool = False,
     ) -> None:
-        self._from(study.study_uid, study.state, target, cause, seen=seen)
+        self._from(study.study_uid, study.state, target, cause, seen=seen, supersedes=supersedes)
 
     def _from(
         self,
@@ -311,6 +340,7 @@ class Stages:
         *,
         seen: int | None = None,
         digest: str | None = None,
+        supersedes: bool = False,
     ) -> None:
         cause = cause[:MAX_REASON]
         self.catalog.transition(
@@ -322,6 +352,7 @@ class Stages:
             reason=cause,
             inputs_digest=digest,
             inputs_seen=seen,
+            supersedes_results=supersedes,
         )
         log.info("study", study=study_uid, state=str(target), cause=cause)
 

@@ -65,9 +65,9 @@ def _read_headers(frames: Sequence[FrameRef], path_of: Callable[[str], Path]) ->
         try:
             facts = read_facts(path)
         except DicomError as error:
-            raise UnreadableSliceError(f"instance {uid}: {error}") from error
+            raise UnreadableSliceError(f"instance {uid}: {error}", uid) from error
         if facts.sop_instance_uid != uid:
-            raise UnreadableSliceError(f"the file of instance {uid} holds another instance")
+            raise UnreadableSliceError(f"the file of instance {uid} holds another instance", uid)
         sources[uid] = _Source(path, facts)
     return sources
 
@@ -77,7 +77,8 @@ def _plane(frame: FrameRef, sources: Mapping[str, _Source]) -> Plane:
     if not 1 <= frame.frame_number <= len(facts.frames):
         raise UnreadableSliceError(
             f"instance {frame.sop_instance_uid} has {len(facts.frames)} frames, "
-            f"not one of number {frame.frame_number}"
+            f"not one of number {frame.frame_number}",
+            frame.sop_instance_uid,
         )
     return frame, *plane_of(frame, facts)
 
@@ -103,4 +104,4 @@ def _fill(
                     else:
                         planes[index] = pixels
         except DicomError as error:
-            raise UnreadableSliceError(f"instance {uid}: {error}") from error
+            raise UnreadableSliceError(f"instance {uid}: {error}", uid) from error

@@ -113,7 +113,9 @@ def test_show_tells_history_results_and_deliveries(on, catalog: Catalog) -> None
     assert [event["to"] for event in shown["events"]] == [*TO_REPORTING, S.DELIVERING]
     assert shown["events"][0]["from"] is None
     assert {datetime.fromisoformat(e["at"]).tzinfo for e in shown["events"]} != {None}
-    assert shown["results"] == [{"kind": "sr", "revision": 1, "SOPInstanceUID": "1.2.9"}]
+    assert shown["results"] == [
+        {"kind": "sr", "revision": 1, "SOPInstanceUID": "1.2.9", "superseded": False}
+    ]
     assert [(d["destination"], d["state"]) for d in shown["deliveries"]] == [
         ("pacs-0", "sent"),
         ("pacs-1", "failed"),

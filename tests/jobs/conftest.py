@@ -24,10 +24,11 @@ from mome_node.catalog.records import Arrival, EventRecord, StudyRecord
 from mome_node.catalog.states import StudyState
 from mome_node.delivery.doubles import MemorySender
 from mome_node.delivery.outbox import Outbox
+from mome_node.dicom.patient import patient_mark
 from mome_node.dicom.uids import derived_uid
 from mome_node.jobs.archive_counts import ArchiveCounts, SeriesCounts
 from mome_node.jobs.known_headers import MAX_PLANES, KnownHeaders
-from mome_node.jobs.reading import inputs_digest, read_study
+from mome_node.jobs.reading import contents_of, inputs_digest, read_study
 from mome_node.jobs.requests import (
     Evaluated,
     EvaluationRequest,
@@ -101,7 +102,7 @@ class FakeEvaluator:
         plan = plan_study(
             read_study(request.instances).instances, request.rules, now=request.recorded_at
         )
-        digest = inputs_digest(plan, {i.sop_instance_uid: i.sha256 for i in request.instances})
+        digest = inputs_digest(plan, contents_of(request.instances))
         request.out_dir.mkdir(parents=True, exist_ok=True)
         channels = tuple(ChannelUse(n, s.phase, s.time_s) for n, s in enumerate(plan.dce[1:]))
         report = self._report(request, digest)
@@ -171,9 +172,10 @@ class Bench:
         archive = ArchiveCounts(self.pacs, ASK_S, self.clock.monotonic) if self.pacs else None
         self.runner = Runner(self.catalog, self.stages, outbox, self.clock.monotonic, archive)
 
-    def receive(self, datasets: Iterable[Dataset]) -> None:
+    def receive(self, datasets: Iterable[Dataset], *, may_reject: bool = False) -> None:
         """Keep and index instances, many in one transaction."""
-        self.catalog.record_instances([self._arrival(d) for d in datasets])
+        arrivals = [self._arrival(d) for d in datasets]
+        self.catalog.record_instances([replace(a, may_reject=may_reject) for a in arrivals])
 
     def _arrival(self, dataset: Dataset) -> Arrival:
         identity = InstanceIdentity(
@@ -193,6 +195,13 @@ class Bench:
             received_at=self.clock.now,
             patient_id=dataset.PatientID,
             issuer_of_patient_id="",
+            accession_number=dataset.get("AccessionNumber", ""),
+            patient_mark=patient_mark(
+                dataset.PatientID,
+                "",
+                str(dataset.get("PatientName", "")),
+                str(dataset.get("PatientBirthDate", "")),
+            ),
         )
 
     def turn(self) -> None:
@@ -315,3 +324,9 @@ def bench_with(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     yield make
     for made in benches:
         made.catalog.close()
+
+
+@pytest.fixture
+def bench_class() -> type[Bench]:
+    """For tests that need many of them."""
+    return Bench

@@ -55,12 +55,19 @@ def classify_series(instances: Sequence[InstanceFacts], rules: AssemblyRules) ->
     ordered = tuple(sorted(instances, key=lambda i: i.sop_instance_uid))
     table = (*rules.role_rules, *ROLE_RULES)
     parts = [_classify(ordered, part, table) for part in parts_of(planes_of(ordered)) or ((),)]
+    return whole_of(ordered, parts)
+
+
+def whole_of(
+    instances: tuple[InstanceFacts, ...], parts: Sequence[ClassifiedPart]
+) -> ClassifiedSeries:
+    """The series out of its parts: it has the role of the most useful one."""
     whole = min((p.role for p in parts), key=USEFULNESS.index)
     reason = next(p.reason for p in parts if p.role is whole)
     left_out = sorted(f"{len(p.planes)} images ({p.reason})" for p in parts if p.role is not whole)
     if left_out:
         reason = f"{reason}; left out: {', '.join(left_out)}"
-    return ClassifiedSeries(ordered, whole, reason, tuple(parts))
+    return ClassifiedSeries(instances, whole, reason, tuple(parts))
 
 
 def _classify(

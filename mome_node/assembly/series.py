@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from mome_node.assembly.adc_units import adc_words
 from mome_node.assembly.misnamed import ParsedSeries, acquired_dynamics
+from mome_node.assembly.names_in_doubt import as_believed
 from mome_node.assembly.phases import Dynamic, is_ultrafast
 from mome_node.assembly.plan import Role, SeriesRole, Stack
 from mome_node.assembly.roles import ClassifiedSeries, classify_series
@@ -51,9 +52,8 @@ def assess(instances: Sequence[InstanceFacts], rules: AssemblyRules) -> StudySer
     by_series: dict[str, list[InstanceFacts]] = defaultdict(list)
     for instance in once_each(instances):
         by_series[instance.series_uid].append(instance)
-    parsed = {
-        uid: ParsedSeries.of(classify_series(of, rules)) for uid, of in sorted(by_series.items())
-    }
+    named = {uid: classify_series(of, rules) for uid, of in sorted(by_series.items())}
+    parsed = {uid: ParsedSeries.of(s) for uid, s in as_believed(named, rules).items()}
     found, parsed = acquired_dynamics(parsed, rules)
     agent_told = _agent_told(parsed.values())
     dynamics, plain_t1 = [], set()

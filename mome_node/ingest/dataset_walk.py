@@ -77,14 +77,17 @@ def walk_header(
     encoding: Encoding,
     wanted: frozenset[int],
     limits: WalkLimits | None = None,
+    if_sound: frozenset[int] = frozenset(),
 ) -> dict[int, bytes]:
     """Walk ``stream`` up to its pixel data or its end; the raw values of the ``wanted`` tags.
+
+    Those of ``if_sound``, too, where they have the standard's VR and a bearable length.
 
     ``size``: bytes of the data set if known; ``stream`` can then seek. Only elements of the
     data set itself are returned, not those in sequences. HeaderError where the structure is
     broken, HeaderLimitError where it exceeds ``limits``.
     """
-    return walk_items(stream, size, encoding, wanted, limits).values
+    return walk_items(stream, size, encoding, wanted, limits, if_sound).values
 
 
 def walk_items(
@@ -93,9 +96,10 @@ def walk_items(
     encoding: Encoding,
     wanted: frozenset[int],
     limits: WalkLimits | None = None,
+    if_sound: frozenset[int] = frozenset(),
 ) -> WalkedItem:
     """Walk as ``walk_header`` does; what is wanted of the items of wanted sequences, too."""
-    walk = _Walk(stream, size, encoding, wanted, limits or WalkLimits())
+    walk = _Walk(stream, size, encoding, wanted, limits or WalkLimits(), if_sound)
     walk.run()
     return walk.root
 
@@ -110,6 +114,7 @@ class _Walk:
         encoding: Encoding,
         wanted: frozenset[int],
         limits: WalkLimits,
+        if_sound: frozenset[int],
     ) -> None:
         self.root = WalkedItem()
         self._stream = stream
@@ -120,6 +125,7 @@ class _Walk:
         self._tag_vr_length = struct.Struct(f"{order}HH2sH")
         self._length = struct.Struct(f"{order}L")
         self._wanted = wanted
+        self._if_sound = if_sound
         self._limits = limits
         self._position = 0
         self._count = 0
@@ -184,10 +190,18 @@ class _Walk:
         elif vr == b"SQ" or (vr is None and _dictionary_vr(tag) == b"SQ"):
             self._check_room(length)
             self._enter("sequence", self._position + length, tag)
-        elif self._levels[-1].item is not None and tag in self._wanted:
+        elif (self._levels[-1].item is not None and tag in self._wanted) or self._is_sound(
+            tag, vr, length
+        ):
             self._keep(tag, vr, length)
         else:
             self._skip(length)
+
+    def _is_sound(self, tag: int, vr: bytes | None, length: int) -> bool:
+        item = self._levels[-1].item
+        told = vr in (None, b"UN", _dictionary_vr(tag))
+        wanted = tag in self._if_sound and item is not None and tag not in item.values
+        return wanted and told and length <= _MAX_VALUE
 
     def _keep(self, tag: int, vr: bytes | None, length: int) -> None:
         name = f"element ({tag >> 16:04X},{tag & 0xFFFF:04X})"

@@ -26,12 +26,11 @@ _ISSUER: Final = 0x00100021
 _BIRTH_DATE: Final = 0x00100030
 _STUDY: Final = 0x0020000D
 _SERIES: Final = 0x0020000E
-_WANTED: Final = frozenset(
-    {
-        *(_CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES, _ACCESSION),
-        *(_PATIENT_ID, _ISSUER, _PATIENT_NAME, _BIRTH_DATE),
-    }
+_NEEDED: Final = frozenset(
+    {_CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES, _PATIENT_ID, _ISSUER}
 )
+_IF_SOUND: Final = frozenset({_ACCESSION, _PATIENT_NAME, _BIRTH_DATE})
+"""What an image is not refused for: broken, it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +67,10 @@ def read_identity(
     if syntax.is_deflated:
         with InflatingReader(dataset, limits.max_inflated_bytes) as inflating:
             stream = io.BufferedReader(inflating)
-            values = walk_header(stream, None, encoding, _WANTED, limits.walk)
+            values = walk_header(stream, None, encoding, _NEEDED, limits.walk, _IF_SOUND)
             inflating.drain()
     else:
-        values = walk_header(dataset, size, encoding, _WANTED, limits.walk)
+        values = walk_header(dataset, size, encoding, _NEEDED, limits.walk, _IF_SOUND)
     patient_id, issuer = _text(values, _PATIENT_ID), _text(values, _ISSUER)
     name, birth_date = _text(values, _PATIENT_NAME), _text(values, _BIRTH_DATE)
     return DatasetIdentity(

@@ -11,7 +11,7 @@ D width, H heads, d = D / H, A adapter width, E experts, S slots.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Literal, cast
 
 import torch
@@ -46,13 +46,20 @@ def linear(layer: nn.Module, x: Tensor, then: Literal["none", "gelu"] = "none") 
     """Run a linear layer in the type of its weights; GELU in float32 at any precision."""
     assert isinstance(layer, nn.Linear)
     x = x.to(layer.weight.dtype)
-    if x.device.type == "cpu" and not torch.is_grad_enabled():
+    if x.device.type == "cpu" and not torch.is_grad_enabled() and _has_product(x.dtype):
         # oneDNN's product, which torch.compile would choose, too: on many CPUs a sixth faster than
         # the BLAS behind nn.Linear, and GELU is applied to its float32 sums. It has no gradient.
         product = torch.ops.mkldnn._linear_pointwise
         return cast(Tensor, product(x, layer.weight, layer.bias, then, [], "none"))
     made = layer(x)
     return cast(Tensor, made if then == "none" else F.gelu(made.float()))
+
+
+@cache
+def _has_product(dtype: torch.dtype) -> bool:
+    """Whether oneDNN multiplies in this type here: in bfloat16 it needs a CPU's instructions."""
+    bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported
+    return dtype is torch.float32 or (dtype is torch.bfloat16 and bool(bfloat16()))
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

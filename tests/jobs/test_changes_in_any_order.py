@@ -171,7 +171,7 @@ class Changes(RuleBasedStateMachine):
         assert all(r.superseded_at is not None for r in results if r.revision < latest)
 
     def _the_order_of_instances_decides_nothing(self) -> None:
-        sources = list(self.bench.stages._sources(self.study_uid))
+        sources = list(self.bench.stages.sources(self.study_uid))
         facts = {f.sop_instance_uid: f for f in read_study(sources).instances}
         found = set()
         for _ in range(2):

@@ -186,7 +186,7 @@ def test_incomplete_study_is_not_read_again_whenever_the_pacs_answers(
     asking.receive(images.without(DYNAMIC))
     asking.wait(60)
     looks = []
-    monkeypatch.setattr("mome_node.jobs.stages.read_study", looks.append)
+    monkeypatch.setattr("mome_node.jobs.looking.read_study", looks.append)
     for _ in range(100):
         asking.clock.advance(5)
         asking.turn()

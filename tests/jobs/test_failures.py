@@ -145,16 +145,16 @@ def test_study_that_brings_the_node_down_waits_behind_the_others(bench, images):
 
 
 def test_study_that_breaks_its_reader_is_quarantined_and_blocks_nobody(bench, images, monkeypatch):
-    from mome_node.jobs import stages
+    from mome_node.jobs import looking
 
-    plan = stages.plan_study
+    plan = looking.plan_study
 
     def fragile(instances, *arguments, **options):
         if instances[0].study_uid == images.study_uid:
             raise ZeroDivisionError
         return plan(instances, *arguments, **options)
 
-    monkeypatch.setattr(stages, "plan_study", fragile)
+    monkeypatch.setattr(looking, "plan_study", fragile)
     bench.receive(images.datasets)
     bench.receive(images.as_study("2.25.1").datasets)
     bench.wait()

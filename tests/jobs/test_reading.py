@@ -12,7 +12,7 @@ from mome_node.assembly.study import plan_study
 from mome_node.catalog.states import StudyState
 from mome_node.dicom.header import InstanceFacts
 from mome_node.errors import HeaderError
-from mome_node.jobs import known_headers, stages
+from mome_node.jobs import known_headers, looking
 from mome_node.jobs.known_headers import KnownHeaders
 from mome_node.jobs.reading import SourceInstance, facts_from_file
 
@@ -181,4 +181,4 @@ def slow_planning(bench, monkeypatch: pytest.MonkeyPatch) -> None:
         bench.clock.monotonic_s += 1
         return plan_study(*arguments, **options)
 
-    monkeypatch.setattr(stages, "plan_study", plan)
+    monkeypatch.setattr(looking, "plan_study", plan)

@@ -64,7 +64,7 @@ def test_incomplete_study_is_not_read_at_every_turn(bench, images, monkeypatch):
     bench.receive(images.without(DYNAMIC))
     bench.wait()
     looks = []
-    monkeypatch.setattr("mome_node.jobs.stages.read_study", lambda *_, **__: looks.append(1))
+    monkeypatch.setattr("mome_node.jobs.looking.read_study", lambda *_, **__: looks.append(1))
     for _ in range(100):
         bench.clock.advance(1)
         bench.turn()

@@ -22,8 +22,11 @@ SLIPS = 1
 CLEAR = frozenset({Role.DCE, Role.T2, Role.DWI, Role.ADC, Role.LOCALIZER, Role.SUBTRACTION})
 """Roles that images and names tell clearly, each for itself."""
 
-NO_CONTRADICTION = frozenset({(Role.DCE, Role.SUBTRACTION), (Role.SUBTRACTION, Role.DCE)})
-"""What images may be and be called: a subtraction has the physics, or the name, of its phases."""
+NO_CONTRADICTION = frozenset(
+    {(Role.DCE, Role.SUBTRACTION), (Role.SUBTRACTION, Role.DCE), (Role.ADC, Role.DWI)}
+)
+"""What images may be, and be called: a subtraction has the physics, or the name, of its phases, and
+an ADC map the name of the diffusion protocol."""
 
 
 def as_believed(

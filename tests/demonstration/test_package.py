@@ -65,7 +65,7 @@ def test_shipped_package_states_the_preprocessing_that_training_uses(package):
 def test_shipped_weights_tell_malignant_phantoms_apart(package, record_property):
     networks, said = package.networks(), package.statement
     scores, truth = [], []
-    for seed in range(HELD_OUT + 100_000, HELD_OUT + 100_040):
+    for seed in range(HELD_OUT + 100_000, HELD_OUT + 100_024):
         phantom = render_exam(seed, protocol=TRAINING_PROTOCOL)
         arrays = prepare(to_exam(phantom), demonstration_spec(), SIZES).arrays
         inputs = {m: torch.from_numpy(a)[None] for m, a in arrays.items()}
@@ -73,12 +73,12 @@ def test_shipped_weights_tell_malignant_phantoms_apart(package, record_property)
         scores.append(scored.probability)
         truth.append(phantom.truth.malignant)
     area = auroc(np.array(scores), np.array(truth))
-    record_property("auroc on 40 phantoms", round(area.value, 3))
+    record_property("auroc on 24 phantoms", round(area.value, 3))
     assert area.value >= 0.90
 
 
 def test_training_is_repeatable_and_its_answers_are_numbers(tmp_path):
-    data = build(tmp_path, range(8), demonstration_spec(), SIZES, workers=1)
+    data = build(tmp_path, range(4), demonstration_spec(), SIZES, workers=1)
     assert data.lesions.any(axis=(1, 2, 3)).any()
     recipe = Recipe(epochs=1, batch=4)
     first, second = (train(data, recipe).state_dict() for _ in range(2))

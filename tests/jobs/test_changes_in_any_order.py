@@ -192,7 +192,7 @@ def test_nothing_that_happens_mixes_patients_or_brings_back_what_was_rejected(sl
     run_state_machine_as_test(
         partial(Changes, bench_class, slices),
         settings=settings(
-            max_examples=int(os.environ.get("MOME_STATE_MACHINES", "8")),
+            max_examples=int(os.environ.get("MOME_STATE_MACHINES", "5")),
             stateful_step_count=12,
             phases=(Phase.reuse, Phase.generate),  # shrinking would take minutes
             deadline=None,

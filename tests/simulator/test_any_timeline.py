@@ -17,7 +17,7 @@ from tests.simulator import scanner
 from tests.simulator.timeline import Event, What, merged
 
 FEW = settings(
-    max_examples=4,
+    max_examples=2,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # a new node for each example
 )
 OTHER = "1.2.3"

@@ -65,6 +65,7 @@ def study(tmp_path: Path) -> tuple[str, tuple[Path, ...]]:
     return uid, paths
 
 
+@pytest.mark.long
 def test_large_study_goes_through_below_three_gigabytes(orthanc, study, tmp_path, record_property):
     study_uid, paths = study
     node = ServedNode(tmp_path / "node", orthanc.address, quiet_s=5.0)

@@ -124,6 +124,7 @@ def test_a_pacs_that_forwards_everything_back_gets_exactly_one_revision(
         node.stop()
 
 
+@pytest.mark.long
 def test_the_same_study_sent_twice_has_one_result(node, orthanc, exam, tmp_path):
     assert len(send(node, exam)) == len(exam)
     node.wait_for(study_of(exam), StudyState.DELIVERED)
@@ -194,7 +195,13 @@ def test_kill_while_working_leads_to_exactly_one_result(moment, node, orthanc, e
     assert_one_result(orthanc, study_of(exam), exam, tmp_path / "back")
 
 
-@pytest.mark.parametrize("vendor", list(Vendor))
+@pytest.mark.parametrize(
+    "vendor",
+    [
+        Vendor.PHILIPS,
+        *(pytest.param(v, marks=pytest.mark.long) for v in (Vendor.SIEMENS, Vendor.GE)),
+    ],
+)
 def test_enhanced_studies_of_every_vendor_go_through(vendor, node, orthanc, tmp_path):
     rendered = render_exam(SEED, protocol=SMALL)
     paths = write_study(rendered, tmp_path / "enhanced", vendor=vendor, enhanced=True)

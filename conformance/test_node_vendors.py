@@ -49,7 +49,13 @@ def check_one_valid_report(orthanc, study_uid, folder) -> None:
         assert "Error" not in told.stdout + told.stderr, told.stderr
 
 
-@pytest.mark.parametrize("vendor", list(Vendor))
+@pytest.mark.parametrize(
+    "vendor",
+    [
+        Vendor.GE,
+        *(pytest.param(v, marks=pytest.mark.long) for v in (Vendor.SIEMENS, Vendor.PHILIPS)),
+    ],
+)
 def test_study_that_orthanc_forwards_comes_back(node, orthanc, exam, tmp_path, vendor):
     study_uid = generate_uid(prefix=None)
     paths = write_study(exam, tmp_path / "exam", vendor=vendor, study_uid=study_uid)

@@ -250,7 +250,11 @@ def _lobes(body: NDArray[np.bool_], signal: NDArray[np.float32], grid: Grid) -> 
     fades, first in the middle.
     """
     sides = _depths(body, grid)
-    dim = _surface(signal, body) < DIMMER * _surface(signal[:, ::-1], body[:, ::-1])
+    behind = body[:, ::-1]
+    # Where the field cuts the trunk behind, its inside is no surface to compare with.
+    dim = not _cuts_trunk(behind, grid) and _surface(signal, body) < DIMMER * _surface(
+        signal[:, ::-1], behind
+    )
     if dim or not sides.size or _cuts_trunk(body, grid):
         return 0.0
     depth = float(np.percentile(sides.min(axis=0), 75))

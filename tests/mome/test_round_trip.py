@@ -77,15 +77,12 @@ def distances(grid, origin):
 
 
 def body(grid, moved, facing=1):
-    """Two breasts on a trunk, without noise; they point to the back where ``facing`` is -1.
-
-    The breasts lie in the coil and give more signal.
-    """
+    """Two breasts on a trunk, without noise; they point to the back where ``facing`` is -1."""
     x, y, z = distances(grid, moved)
     x, y = facing * x, facing * y
     signal = np.where((x / 160) ** 2 + ((y - 100) / 105) ** 2 < 1, np.float32(200), np.float32(0))
     for side in (75, -75):
-        signal[((x - side) / 60) ** 2 + ((y + 20) / 75) ** 2 + (z / 65) ** 2 < 1] = 260
+        signal[((x - side) / 60) ** 2 + ((y + 20) / 75) ** 2 + (z / 65) ** 2 < 1] = 200
     return Volume(signal.astype(np.float32), grid)
 
 

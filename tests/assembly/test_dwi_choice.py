@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mome_node.assembly.plan import Role
 from mome_node.assembly.rules import AssemblyRules
+from mome_node.assembly.series import series_roles
 from mome_node.assembly.study import plan_study
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -113,6 +115,21 @@ def test_computed_image_is_never_read(plan, dwi, make):
     assert chosen.b_value == 800.0
     assert "high-b" in words
     assert plan(computed)[0] is None
+    (series,) = series_roles(computed, RULES)
+    assert (series.role, series.reason) == (
+        Role.DERIVED,
+        "named a computed b-value (“cdwi”)",
+    )
+
+
+def test_computed_image_that_only_its_image_type_tells_is_left_out_beside_the_acquired(
+    plan, dwi, make
+):
+    look = make.DIFFUSION.but(image_type=("DERIVED", "PRIMARY", "DIFFUSION", "SYNTHETIC"))
+    computed = dwi("22", look=look, b_value=1000.0)
+    chosen, words = plan(dwi("20"), computed, rules=replace(RULES, preferred_b=1000.0))
+    assert chosen.b_value == 800.0
+    assert "left out: a computed b-value" in words
 
 
 def test_average_over_several_b_values_is_no_high_b_image(plan, dwi, make):

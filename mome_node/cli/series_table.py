@@ -126,7 +126,9 @@ def _checked(lines: Iterator[list[str]], width: int, table: Path) -> Iterator[li
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[TextIO]:
-    """A file that takes its name only when it is whole."""
+    """A file that takes its name only when it is whole; a device is never replaced."""
+    if out.exists() and not out.is_file():
+        raise TableError(f"{out}: is no file")
     try:
         with NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}-", delete=False) as temporary:
             part = Path(temporary.name)
@@ -137,6 +139,8 @@ def _replacing(out: Path) -> Iterator[TextIO]:
             yield file
         part.chmod(0o666 & ~_umask())
         part.replace(out)
+    except OSError as error:
+        raise TableError(f"{out}: cannot be written: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,35 @@ def test_a_broken_or_missing_file_is_told(run, tmp_path: Path) -> None:
         done = run("series", "--table", table, "--out", tmp_path / "out.csv")
         assert done.status == 1
         assert "cannot be read" in done.err
+
+
+def test_what_is_no_file_is_not_replaced(run, tmp_path: Path) -> None:
+    table = written(tmp_path / "in.csv", HEAD, *ROWS)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for out in (pipe, tmp_path):
+        done = run("series", "--table", table, "--out", out)
+        assert (done.status, "is no file" in done.err) == (1, True)
+    assert pipe.is_fifo()
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    table, out = written(tmp_path / "in.csv", HEAD, *ROWS), tmp_path / "out.csv"
+    done = run("series", "--table", table, "--out", out)
+    assert (done.status, "No space left" in done.err) == (1, True)
+    assert [p.name for p in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_a_table_may_be_told_in_its_own_place(run, tmp_path: Path) -> None:
+    table = written(tmp_path / "in.csv", HEAD, *ROWS)
+    assert run("series", "--table", table, "--out", table).status == 0
+    assert [r["role"] for r in rows_of(table)] == ["dce", "dce", "other"]
 
 
 @pytest.mark.parametrize("options", [[], ["--out", "o.csv"], ["DIR", "--table", "t", "--out", "o"]])

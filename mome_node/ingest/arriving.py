@@ -51,7 +51,7 @@ class ArrivingInstance:
         """Bytes of the data set that were taken."""
         return self._incoming.size if self._incoming else 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take further bytes of the data set."""
         if self._incoming is None:
             return
@@ -70,12 +70,16 @@ class ArrivingInstance:
         except StorageError as error:
             raise storage_refusal(error) from error
 
-    def commit(self) -> StoredInstance:
-        """Make the instance durable; Refusal if something is wrong with it."""
+    def finish(self) -> StoredInstance:
+        """Make the bytes durable, still under no name; Refusal if something is wrong with it."""
         try:
-            return self._whole().commit()
+            return self._whole().finish()
         except StorageError as error:
             raise storage_refusal(error) from error
+
+    def finished(self) -> IncomingInstance:
+        """Return what is to be published; Refusal if the instance was given up."""
+        return self._whole()
 
     def refuse(self, refusal: Refusal) -> None:
         """Give the instance up, for this reason."""
@@ -83,7 +87,7 @@ class ArrivingInstance:
         self._refusal = refusal
 
     def discard(self) -> None:
-        """Forget the instance. Harmless after ``commit`` and when called again."""
+        """Forget the instance. Harmless after it was published and when called again."""
         if self._incoming is not None:
             self._incoming.discard()
             self._incoming = None

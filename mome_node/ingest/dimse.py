@@ -8,10 +8,12 @@ Attribute lists of N-CREATE requests are small; more of them than is allowed is 
 
 from __future__ import annotations
 
+import queue
 import threading
+import time
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 from pydicom.uid import UID
 from pynetdicom.association import Association
@@ -23,12 +25,13 @@ from mome_node.dicom.uids import is_valid_uid
 from mome_node.ingest.arriving import ArrivingInstance
 from mome_node.ingest.availability import MAX_NOTICE_BYTES, NOTICE_CLASS
 from mome_node.ingest.outcome import Outcome, Status
-from mome_node.ingest.receipt import Reception
+from mome_node.ingest.storage_service import StorageService
 from mome_node.storage.store import InstanceIdentity
 
 _MAX_COMMAND_BYTES: Final = 1 << 16
 _MAX_WAITING_REQUESTS: Final = 8  # no asynchronous operations are negotiated: one would do
 _STAND_IN_UID: Final = UID("2.25.0")
+_LOOKS_EVERY_S: Final = 0.2
 _INVALID_PDU: Final = "Evt19"  # PS3.8 9.2.1: ends in an A-ABORT
 
 
@@ -94,14 +97,44 @@ class ArrivingDataset(BytesIO):
 class StreamingProvider(DIMSEServiceProvider):
     """The DIMSE service provider of an association that we accept (PS3.7)."""
 
-    def __init__(self, association: Association, reception: Reception) -> None:
+    def __init__(self, association: Association, storage: StorageService) -> None:
         super().__init__(association)
         self.tally = AssociationTally()
-        self._reception = reception
+        self._storage = storage
         self._unanswered: set[ArrivingInstance] = set()
         self._notice_bytes = 0
         self._is_closed = False
         self._lock = threading.Lock()
+
+    @property
+    def is_idle(self) -> bool:
+        """No message is on its way here, so that the next PDU may begin one elsewhere."""
+        return self.message is None
+
+    def get_msg(  # type: ignore[override] # a union, told shorter
+        self, block: bool = False
+    ) -> tuple[int | None, Any]:
+        """Take the next message; wait for one even if not asked to, but then only a moment.
+
+        The association's own thread looks a thousand times a second, of which a few open and
+        silent associations make a busy machine; ``wake`` ends its wait.
+        """
+        timeout = self.dimse_timeout if block else _LOOKS_EVERY_S
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            try:
+                context_id, message = self.msg_queue.get(timeout=left)
+            except queue.Empty:
+                return None, None
+            if message is not None:
+                return context_id, message
+            if not block:
+                return None, None
+
+    def wake(self) -> None:
+        """Let the association's thread look at what else there is for it, a release say."""
+        self.msg_queue.put((None, None))
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take one P-DATA indication, in the thread that reads the connection."""
@@ -125,7 +158,7 @@ class StreamingProvider(DIMSEServiceProvider):
             sop_instance_uid=str(command.get("AffectedSOPInstanceUID") or ""),
             transfer_syntax_uid=str(context.transfer_syntax[0]) if context else "",
         )
-        arriving = self._reception.begin(identity)
+        arriving = self._storage.begin(identity)
         with self._lock:
             if self._is_closed:
                 arriving.discard()
@@ -193,3 +226,16 @@ def _replace_notice_uids(message: N_CREATE_RQ, attributes: ArrivingDataset) -> N
     elif not isinstance(instance, str) or not is_valid_uid(instance):
         attributes.instance_is_valid = False
         command.AffectedSOPInstanceUID = _STAND_IN_UID
+
+
+class IndicationQueue(queue.Queue[Any]):
+    """What the upper layer tells its user (PS3.8 7); the user is woken for it."""
+
+    def __init__(self, provider: StreamingProvider) -> None:
+        super().__init__()
+        self._provider = provider
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Keep an indication, and wake the association's thread."""
+        super().put(item, block, timeout)
+        self._provider.wake()

@@ -17,11 +17,12 @@ import structlog
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import Arrival, Receipt
 from mome_node.dicom.classes import decodable_transfer_syntaxes
-from mome_node.errors import CatalogError, HeaderError
+from mome_node.errors import CatalogError, HeaderError, StorageError
 from mome_node.ingest.arriving import ArrivingInstance
 from mome_node.ingest.dataset_walk import HeaderLimitError
+from mome_node.ingest.group_commit import GroupCommit
 from mome_node.ingest.identity import DatasetIdentity, HeaderLimits, read_identity
-from mome_node.ingest.outcome import Outcome, Refusal, Status
+from mome_node.ingest.outcome import Outcome, Refusal, Status, storage_refusal
 from mome_node.storage.store import InstanceIdentity, InstanceStore
 
 log = structlog.get_logger(__name__)
@@ -48,7 +49,7 @@ class Reception:
         limits: ReceiptLimits | None = None,
     ) -> None:
         self._store = store
-        self._catalog = catalog
+        self._commits = GroupCommit(store, catalog)
         self._clock = clock
         self._limits = limits or ReceiptLimits()
         self._transfer_syntaxes = frozenset(decodable_transfer_syntaxes())
@@ -84,7 +85,7 @@ class Reception:
 
     def _take_in(self, arriving: ArrivingInstance, calling_ae: str, *, may_reject: bool) -> Outcome:
         found = self._validated(arriving)
-        stored = arriving.commit()
+        stored = arriving.finish()
         arrival = Arrival(
             study_uid=found.study_uid,
             series_uid=found.series_uid,
@@ -102,7 +103,7 @@ class Reception:
             patient_mark=found.patient_mark,
             may_reject=may_reject,
         )
-        receipt = self._indexed(arrival)
+        receipt = self._committed(arriving, arrival)
         if receipt is Receipt.CHANGED:
             log.warning(
                 "an instance came again with other bytes: both are kept, the new one counts",
@@ -130,11 +131,13 @@ class Reception:
             raise Refusal(Status.DOES_NOT_MATCH, "the data set has another SOP Instance UID")
         return found
 
-    def _indexed(self, arrival: Arrival) -> Receipt:
+    def _committed(self, arriving: ArrivingInstance, arrival: Arrival) -> Receipt:
         try:
-            return self._catalog.record_instance(arrival)
+            return self._commits.commit(arriving.finished(), arrival)
+        except StorageError as error:
+            raise storage_refusal(error) from error
         except CatalogError as error:
-            log.exception("an instance could not be indexed")
+            log.error("an instance could not be indexed", exc_info=error)
             raise Refusal(
                 Status.PROCESSING_FAILURE, "the instance could not be indexed: send it again"
             ) from error

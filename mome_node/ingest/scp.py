@@ -28,20 +28,26 @@ from mome_node.dicom.classes import (
     decodable_transfer_syntaxes,
     storage_classes,
 )
-from mome_node.dicom.rejection_note import KEY_OBJECT_SELECTION
 from mome_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from mome_node.errors import SettingsError
-from mome_node.ingest.arriving import ArrivingInstance
 from mome_node.ingest.availability import (
     NOTICE_CLASS,
     NoticeAnswer,
     NoticeReception,
     NoticeStatus,
 )
-from mome_node.ingest.dimse import ArrivingDataset, StreamingProvider, replace_unusable_uids
-from mome_node.ingest.outcome import Outcome, Status
+from mome_node.ingest.dimse import (
+    ArrivingDataset,
+    IndicationQueue,
+    StreamingProvider,
+    replace_unusable_uids,
+)
+from mome_node.ingest.outcome import Status
 from mome_node.ingest.peers import Admission
 from mome_node.ingest.receipt import Reception
+from mome_node.ingest.storage_service import StorageService
+from mome_node.ingest.store_messages import MAX_COMMENT
+from mome_node.ingest.transport import StoreTransport, TransportLimits
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +61,6 @@ NOTICE_TRANSFER_SYNTAXES: Final = (
     ImplicitVRLittleEndian,
     ExplicitVRBigEndian,
 )
-_MAX_COMMENT: Final = 64  # Error Comment (0000,0902) is LO
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +92,17 @@ class StorageScp:
         notices: NoticeReception | None = None,
     ) -> None:
         self._settings = settings
-        self._reception = reception
+        self._storage = StorageService(reception, admission, frozenset(storage_classes()))
         self._admission = admission
         self._tls = tls
         self._notices = notices
+        self._limits = TransportLimits(
+            idle_s=settings.network_timeout_s,
+            message_s=settings.dimse_timeout_s,
+            pdu_s=settings.acse_timeout_s,
+            answer_s=settings.dimse_timeout_s,
+            max_pdu_bytes=max(settings.max_pdu_bytes, _MAX_OTHER_PDU_BYTES),
+        )
         self._ae = _application_entity(settings, takes_notices=notices is not None)
         self._server: ThreadedAssociationServer | None = None
 
@@ -140,8 +152,13 @@ class StorageScp:
         self.stop()
 
     def _on_connection(self, event: evt.Event) -> None:
-        event.assoc.dimse = StreamingProvider(event.assoc, self._reception)
-        _bound_reads(event.assoc, max(self._settings.max_pdu_bytes, _MAX_OTHER_PDU_BYTES))
+        association = event.assoc
+        provider = StreamingProvider(association, self._storage)
+        association.dimse = provider
+        association.dul.to_user_queue = IndicationQueue(provider)
+        accepted = association.dul.socket
+        if isinstance(accepted, AssociationSocket):
+            association.dul.socket = StoreTransport(accepted, self._storage, self._limits)
 
     def _on_request(self, event: evt.Event) -> None:
         association = event.assoc
@@ -158,15 +175,7 @@ class StorageScp:
         dataset = event.request.DataSet
         assert isinstance(dataset, ArrivingDataset)  # its provider put it there
         arriving = provider.claim(dataset)
-        if arriving.identity.sop_class_uid != event.context.abstract_syntax:
-            arriving.discard()
-            outcome = Outcome(Status.DOES_NOT_MATCH, "another presentation context was agreed")
-        else:
-            outcome = self._reception.receive(
-                arriving,
-                event.assoc.requestor.ae_title.strip(),
-                may_reject=self._may_reject(arriving, event.assoc),
-            )
+        outcome = self._storage.answer(arriving, event.context.abstract_syntax, event.assoc)
         provider.tally.count(outcome)
         return _answer(outcome.status, outcome.comment)
 
@@ -199,11 +208,6 @@ class StorageScp:
             event.assoc.requestor.ae_title.strip(),
         )
 
-    def _may_reject(self, arriving: ArrivingInstance, association: Association) -> bool:
-        peer = association.requestor
-        is_note = arriving.identity.sop_class_uid == KEY_OBJECT_SELECTION
-        return is_note and self._admission.may_reject(peer.ae_title, peer.address)
-
 
 def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
     for uid, keyword in PRIVATE_STORAGE_CLASSES.items():
@@ -221,7 +225,7 @@ def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
     entity.maximum_pdu_size = settings.max_pdu_bytes
     entity.acse_timeout = settings.acse_timeout_s
     entity.dimse_timeout = settings.dimse_timeout_s
-    entity.network_timeout = settings.network_timeout_s
+    entity.network_timeout = None  # the transport's: the library sees no C-STORE
     entity.add_supported_context(_VERIFICATION)
     transfer_syntaxes = list(decodable_transfer_syntaxes())
     for sop_class in storage_classes():
@@ -229,24 +233,6 @@ def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
     if takes_notices:
         entity.add_supported_context(NOTICE_CLASS, list(NOTICE_TRANSFER_SYNTAXES))
     return entity
-
-
-def _bound_reads(association: Association, max_bytes: int) -> None:
-    """Close the connection of a peer that announces a PDU beyond all bounds.
-
-    The library would gather up to 4 GiB, before it knows who is calling.
-    """
-    connection = association.dul.socket
-    if not isinstance(connection, AssociationSocket):
-        return
-    receive = connection.recv
-
-    def receive_bounded(count: int) -> bytearray:
-        if count > max_bytes:
-            raise OSError(f"a PDU of {count} bytes was announced, {max_bytes} are allowed")
-        return receive(count)
-
-    connection.recv = receive_bounded  # type: ignore[method-assign, assignment] # no hook
 
 
 def _titles(association: Association) -> tuple[str, str]:
@@ -287,7 +273,7 @@ def _answer(status: Status | NoticeStatus, comment: str) -> Dataset:
     answer = Dataset()
     answer.Status = status.value
     if status != Status.SUCCESS:
-        answer.ErrorComment = comment[:_MAX_COMMENT]
+        answer.ErrorComment = comment[:MAX_COMMENT]
     return answer
 
 

@@ -9,24 +9,22 @@ file is renamed into place, the directory is synced.
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import hashlib
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from mome_node.errors import StorageError, StorageFullError
+from mome_node.storage.incoming import IncomingFile, translated
 from mome_node.storage.store import IncomingInstance, InstanceIdentity, StoredInstance
 
 DEFAULT_MIN_FREE_BYTES: Final = 1 << 30
-_ROOM_CHECKED_EVERY: Final = 16 << 20  # bytes written between two looks at the free space
 _KEY = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -61,14 +59,30 @@ class LocalStore:
         """Open a new instance; StorageFullError below the free-space watermark."""
         self.check_room()
         path = self._incoming / f"{uuid.uuid4().hex}.part"
-        return _IncomingFile(path, identity, self)
+        return IncomingFile(path, identity, self.path, self.check_room)
+
+    def publish(self, finished: Sequence[IncomingInstance]) -> None:
+        """Make finished instances durable under their keys; StorageError if one fails.
+
+        Several at once, so that what lies in one directory costs one sync.
+        """
+        files = [file for file in finished if isinstance(file, IncomingFile)]
+        try:
+            folders = {file.rename().parent for file in files}
+            for folder in folders:
+                # Also when all was there: another thread may not have come to its own sync yet.
+                _sync_directory(folder)
+        except OSError as error:
+            raise translated(error) from error
 
     def put(self, identity: InstanceIdentity, dataset: bytes) -> StoredInstance:
         """Keep an encoded data set in one step."""
         incoming = self.begin(identity)
         try:
             incoming.write(dataset)
-            return incoming.commit()
+            stored = incoming.finish()
+            self.publish([incoming])
+            return stored
         finally:
             incoming.discard()
 
@@ -126,98 +140,9 @@ class LocalStore:
                 path.unlink(missing_ok=True)
 
 
-class _IncomingFile:
-    """A temporary file that is locked while its instance arrives."""
-
-    def __init__(self, path: Path, identity: InstanceIdentity, store: LocalStore) -> None:
-        self._path = path
-        self._store = store
-        self._digest = hashlib.sha256(identity.transfer_syntax_uid.encode("ascii") + b"\0")
-        self._size = 0
-        self._next_room_check = _ROOM_CHECKED_EVERY
-        meta = identity.file_meta()
-        self._offset = len(meta)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as error:
-            raise _translated(error) from error
-        self._file = os.fdopen(descriptor, "wb")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._file.write(meta)
-        except OSError as error:
-            self.discard()
-            raise _translated(error) from error
-
-    @property
-    def size(self) -> int:
-        """Bytes of the data set so far."""
-        return self._size
-
-    def write(self, data: bytes) -> None:
-        """Append bytes of the data set; StorageFullError when there is no room for them."""
-        if self._size + len(data) >= self._next_room_check:
-            self._store.check_room()
-            self._next_room_check += _ROOM_CHECKED_EVERY
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise _translated(error) from error
-        self._digest.update(data)
-        self._size += len(data)
-
-    def open_dataset(self) -> BinaryIO:
-        """Return a reader over what was written, at the first byte of the data set."""
-        try:
-            self._file.flush()
-            reader = self._path.open("rb")
-        except OSError as error:
-            raise _translated(error) from error
-        reader.seek(self._offset)
-        return reader
-
-    def commit(self) -> StoredInstance:
-        """Make the instance durable under its key; StorageError if that fails."""
-        digest = self._digest.hexdigest()
-        target = self._store.path(digest)
-        try:
-            self._file.flush()
-            if not _same_size(target, self._path):
-                os.fsync(self._file.fileno())
-                self._path.rename(target)
-            # Also when the file was there: another thread may not have come to its own sync yet.
-            _sync_directory(target.parent)
-        except OSError as error:
-            raise _translated(error) from error
-        finally:
-            self.discard()
-        return StoredInstance(key=digest, sha256=digest, size=self._size)
-
-    def discard(self) -> None:
-        """Forget the instance. Harmless after ``commit`` and when called again."""
-        # Closing flushes; on a full disk it fails, and the bytes are unwanted anyway.
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
-        with suppress(OSError):
-            self._file.close()
-
-
-def _same_size(one: Path, other: Path) -> bool:
-    try:
-        return one.stat().st_size == other.stat().st_size
-    except FileNotFoundError:
-        return False
-
-
 def _sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _translated(error: OSError) -> StorageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFullError("the disk is full: make room")
-    return StorageError(f"an instance cannot be kept: {error.strerror}")

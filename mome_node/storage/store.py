@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
-
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
+from typing import BinaryIO, Final, Protocol
 
 from mome_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+_PREAMBLE: Final = b"\0" * 128 + b"DICM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +22,30 @@ class InstanceIdentity:
     transfer_syntax_uid: str
 
     def file_meta(self) -> bytes:
-        """Return preamble, prefix and File Meta Information; the data set follows them."""
-        meta = FileMetaDataset()
-        meta.FileMetaInformationVersion = b"\x00\x01"
-        meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
-        meta.MediaStorageSOPInstanceUID = UID(self.sop_instance_uid)
-        meta.TransferSyntaxUID = UID(self.transfer_syntax_uid)
-        meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-        meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-        encoded = DicomBytesIO()
-        write_file_meta_info(encoded, meta)
-        return b"\x00" * 128 + b"DICM" + encoded.getvalue()
+        """Return preamble, prefix and File Meta Information; the data set follows them.
+
+        Written here, as it is the same few elements for every instance that comes and the
+        library's writer takes as long as storing the instance does.
+        """
+        version = struct.pack("<HH2s2xL2s", 0x0002, 0x0001, b"OB", 2, b"\0\1")
+        elements = version + b"".join(
+            (
+                _element(0x0002, b"UI", self.sop_class_uid, b"\0"),
+                _element(0x0003, b"UI", self.sop_instance_uid, b"\0"),
+                _element(0x0010, b"UI", self.transfer_syntax_uid, b"\0"),
+                _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID, b"\0"),
+                _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME, b" "),
+            )
+        )
+        group_length = struct.pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, len(elements))
+        return _PREAMBLE + group_length + elements
+
+
+def _element(number: int, vr: bytes, value: str, padding: bytes) -> bytes:
+    """Encode an element of group 0002 with a short value (PS3.5 7.1.2)."""
+    encoded = value.encode("ascii")
+    encoded += padding * (len(encoded) % 2)
+    return struct.pack("<HH2sH", 0x0002, number, vr, len(encoded)) + encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +62,23 @@ class StoredInstance:
 
 
 class IncomingInstance(Protocol):
-    """An instance on its way in: invisible until ``commit`` has made it durable."""
+    """An instance on its way in: invisible until it is published."""
 
     @property
     def size(self) -> int:
         """Bytes of the data set so far."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append bytes of the data set; StorageFullError when there is no room for them."""
 
     def open_dataset(self) -> BinaryIO:
         """Return a reader over what was written, at the first byte of the data set."""
 
-    def commit(self) -> StoredInstance:
-        """Make the instance durable under its key; StorageError if that fails."""
+    def finish(self) -> StoredInstance:
+        """Make the bytes durable, still under no name; StorageError if that fails."""
 
     def discard(self) -> None:
-        """Forget the instance. Harmless after ``commit`` and when called again."""
+        """Forget the instance. Harmless after it was published and when called again."""
 
 
 class InstanceStore(Protocol):
@@ -75,6 +86,9 @@ class InstanceStore(Protocol):
 
     def begin(self, identity: InstanceIdentity) -> IncomingInstance:
         """Open a new instance; StorageFullError below the free-space watermark."""
+
+    def publish(self, finished: Sequence[IncomingInstance]) -> None:
+        """Make finished instances durable under their keys; StorageError if one fails."""
 
     def open(self, key: str) -> BinaryIO:
         """Return a reader over the whole file (PS3.10); StorageError if there is none."""

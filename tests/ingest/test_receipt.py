@@ -129,7 +129,7 @@ def test_instance_is_not_acknowledged_when_storing_fails(node, make_dataset, enc
     def fail(_path):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("mome_node.storage.local.os.fsync", fail)
+    monkeypatch.setattr("mome_node.storage.incoming.os.fdatasync", fail)
     outcome = node.receive(encode(make_dataset()))
     assert outcome.status is Status.PROCESSING_FAILURE
     assert_nothing_is_visible(node)
@@ -189,7 +189,7 @@ def test_disk_that_fills_while_an_instance_arrives_refuses_it(
     def full(*_):
         raise StorageFullError("the disk is full")
 
-    monkeypatch.setattr("mome_node.storage.local._IncomingFile.write", full)
+    monkeypatch.setattr("mome_node.storage.incoming.IncomingFile.write", full)
     assert node.receive(encode(make_dataset())).status is Status.OUT_OF_RESOURCES
     assert_nothing_is_visible(node)
 

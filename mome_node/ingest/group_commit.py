@@ -1,0 +1,89 @@
+"""Names and rows of instances that come at the same time, made durable together.
+
+Every instance costs a sync of its bytes, which several threads have done at the same time. A sync
+of the directory and one of the catalogue's transaction would follow one after another: here
+whoever comes while another writes waits, and then one writer does it for all that wait. Nobody is
+answered before the transaction that holds its row is committed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mome_node.catalog.catalog import Catalog
+from mome_node.catalog.records import Arrival, Receipt
+from mome_node.errors import CatalogError, StorageError
+from mome_node.storage.store import IncomingInstance, InstanceStore
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """One instance that waits to be written, and how that ended."""
+
+    incoming: IncomingInstance
+    arrival: Arrival
+    receipt: Receipt | None = None
+    error: StorageError | CatalogError | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        return self.receipt is not None or self.error is not None
+
+
+class GroupCommit:
+    """Publishes files, then records their rows: a row never names a file that is not there.
+
+    Safe for several threads; each writes for all that wait when its turn comes, so that a sender
+    that is alone waits for nobody.
+    """
+
+    def __init__(self, store: InstanceStore, catalog: Catalog) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._turn = threading.Lock()
+        self._waiting: list[_Waiting] = []
+        self._list = threading.Lock()
+
+    def commit(self, incoming: IncomingInstance, arrival: Arrival) -> Receipt:
+        """Make a finished instance visible; durable when this returns.
+
+        StorageError or CatalogError if that failed, whatever became of those beside it.
+        """
+        mine = _Waiting(incoming, arrival)
+        with self._list:
+            self._waiting.append(mine)
+        with self._turn:
+            if not mine.is_settled:
+                self._write_all_waiting()
+        if mine.error is not None:
+            raise mine.error
+        assert mine.receipt is not None  # settled, and not by an error
+        return mine.receipt
+
+    def _write_all_waiting(self) -> None:
+        with self._list:
+            group, self._waiting = self._waiting, []
+        try:
+            self._write(group)
+        except (StorageError, CatalogError):
+            # One that fails must not take the others along.
+            for one in group:
+                self._write_alone(one)
+        finally:
+            for one in group:
+                if not one.is_settled:
+                    one.error = CatalogError("the writer failed before it came to this instance")
+
+    def _write_alone(self, one: _Waiting) -> None:
+        try:
+            self._write([one])
+        except (StorageError, CatalogError) as error:
+            one.error = error
+
+    def _write(self, group: Sequence[_Waiting]) -> None:
+        self._store.publish([one.incoming for one in group])
+        receipts = self._catalog.record_instances([one.arrival for one in group])
+        for one, receipt in zip(group, receipts, strict=True):
+            one.receipt = receipt

@@ -40,7 +40,8 @@ NodeError
 │   ├── AnswerTooLargeError  it answers with more than is taken
 │   └── MalformedAnswerError     its answer is not what DICOM says it should be
 ├── PhantomError
-└── PacsError                the demonstration's PACS cannot be started or asked
+├── PacsError                the demonstration's PACS cannot be started or asked
+└── BenchmarkError           what a benchmark compares with cannot be started, or failed
 
 A message says what was found, what is allowed and what to do. It never holds patient data.
 """
@@ -228,3 +229,7 @@ class PhantomError(NodeError):
 
 class PacsError(NodeError):
     """The demonstration's PACS cannot be started or asked."""
+
+
+class BenchmarkError(NodeError):
+    """What a benchmark compares with cannot be started, or did not do what was asked."""

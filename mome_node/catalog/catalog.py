@@ -14,6 +14,7 @@ from mome_node.catalog import (
     availability,
     flags,
     instances,
+    plain_arrivals,
     quarantine,
     rejections,
     results,
@@ -83,7 +84,7 @@ class Catalog:
 
     def _record(self, arrivals: Sequence[Arrival]) -> tuple[Receipt, ...]:
         with self._database.write() as session:
-            return tuple(instances.record(session, arrival) for arrival in arrivals)
+            return plain_arrivals.record_all(session, arrivals)
 
     def instances_of(
         self, study_uid: str, *, current_only: bool = True

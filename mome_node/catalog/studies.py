@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from mome_node.catalog.changes import OFFERED, Change
@@ -19,6 +30,7 @@ from mome_node.catalog.states import (
     reopens,
 )
 from mome_node.catalog.tables import EventTable, InstanceTable, StudyTable
+from mome_node.dicom.classes import uses_role
 from mome_node.errors import TransitionRefusedError, UnknownStudyError
 
 _RESULTS_ARE_SETTLED: Final = (StudyState.DELIVERING, StudyState.NOT_EVALUABLE)
@@ -63,6 +75,75 @@ def note_input(
     row.input_count += 1
     row.change = max(row.change, change)
     row.last_input_at = at if row.last_input_at is None else max(row.last_input_at, at)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedStudy:
+    """Where a study stands before arrivals that are counted together; its row is locked."""
+
+    patient: tuple[str, str]
+    last_received_at: datetime
+    last_input_at: datetime | None
+    input_count: int
+    change: int
+
+
+_LOCK: Final = (
+    select(
+        StudyTable.study_uid,
+        StudyTable.patient_id,
+        StudyTable.issuer_of_patient_id,
+        StudyTable.last_received_at,
+        StudyTable.last_input_at,
+        StudyTable.input_count,
+        StudyTable.change,
+    )
+    .where(StudyTable.study_uid.in_(bindparam("studies", expanding=True)))
+    .order_by(StudyTable.study_uid)  # two receivers lock the same ones in the same order
+    .with_for_update()
+)
+_COUNT: Final = (
+    update(StudyTable.__table__)  # type: ignore[arg-type] # a Table, typed wider
+    .where(StudyTable.study_uid == bindparam("of_study"))
+    .values(
+        last_received_at=bindparam("received"),
+        last_input_at=bindparam("input"),
+        input_count=bindparam("count"),
+        change=bindparam("changed"),
+    )
+)
+
+
+def lock_for_arrivals(connection: Connection, uids: Collection[str]) -> dict[str, LockedStudy]:
+    """Return those of the studies that are known, by UID, locked until the transaction ends."""
+    return {
+        uid: LockedStudy((patient, issuer), received, last_input, count, change)
+        for uid, patient, issuer, received, last_input, count, change in connection.execute(
+            _LOCK, {"studies": sorted(uids)}
+        )
+    }
+
+
+def note_plain_arrivals(
+    connection: Connection, arrivals: Iterable[Arrival], locked: Mapping[str, LockedStudy]
+) -> None:
+    """Do what ``note_arrival`` and ``note_input`` do, for new instances of locked studies."""
+    of_study: dict[str, list[Arrival]] = {}
+    for arrival in arrivals:
+        of_study.setdefault(arrival.study_uid, []).append(arrival)
+    connection.execute(_COUNT, [_counted(uid, locked[uid], new) for uid, new in of_study.items()])
+
+
+def _counted(study_uid: str, before: LockedStudy, arrivals: list[Arrival]) -> dict[str, Any]:
+    inputs = [a.received_at for a in arrivals if uses_role(a.sop_class_uid)]
+    last_inputs = [*inputs, *([before.last_input_at] if before.last_input_at else [])]
+    return {
+        "of_study": study_uid,
+        "received": max(before.last_received_at, *(a.received_at for a in arrivals)),
+        "input": max(last_inputs, default=None),
+        "count": before.input_count + len(inputs),
+        "changed": max(before.change, Change.LATE) if inputs else before.change,
+    }
 
 
 def follow_patient(session: Session, study_uid: str) -> None:

@@ -5,7 +5,7 @@ Every method is one short transaction. Times are passed in, aware; the catalogue
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 
@@ -74,17 +74,28 @@ class Catalog:
         """Record one arrival; durable when this returns."""
         return self.record_instances([arrival])[0]
 
-    def record_instances(self, arrivals: Sequence[Arrival]) -> tuple[Receipt, ...]:
-        """Record several arrivals in one transaction: all of them, or none and CatalogError."""
+    def record_instances(
+        self, arrivals: Sequence[Arrival], before_commit: Callable[[], None] = lambda: None
+    ) -> tuple[Receipt, ...]:
+        """Record several arrivals in one transaction: all of them, or none and CatalogError.
+
+        ``before_commit`` makes durable what the rows name. It may be called twice; when it
+        raises, nothing is recorded.
+        """
         try:
-            return self._record(arrivals)
+            return self._record(arrivals, before_commit)
         except ContradictionError:
             # Another process recorded the same in between: now its rows are seen.
-            return self._record(arrivals)
+            return self._record(arrivals, before_commit)
 
-    def _record(self, arrivals: Sequence[Arrival]) -> tuple[Receipt, ...]:
+    def _record(
+        self, arrivals: Sequence[Arrival], before_commit: Callable[[], None]
+    ) -> tuple[Receipt, ...]:
         with self._database.write() as session:
-            return plain_arrivals.record_all(session, arrivals)
+            receipts = plain_arrivals.record_all(session, arrivals)
+            session.flush()
+            before_commit()
+            return receipts
 
     def instances_of(
         self, study_uid: str, *, current_only: bool = True

@@ -71,7 +71,7 @@ class ArrivingInstance:
             raise storage_refusal(error) from error
 
     def finish(self) -> StoredInstance:
-        """Make the bytes durable, still under no name; Refusal if something is wrong with it."""
+        """Begin to make the bytes durable, and say what they are; Refusal if something is wrong."""
         try:
             return self._whole().finish()
         except StorageError as error:

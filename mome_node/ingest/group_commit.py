@@ -33,7 +33,7 @@ class _Waiting:
 
 
 class GroupCommit:
-    """Publishes files, then records their rows: a row never names a file that is not there.
+    """Publishes files, then commits their rows: a row never names a file that is not there.
 
     Safe for several threads; each writes for all that wait when its turn comes, so that a sender
     that is alone waits for nobody.
@@ -83,7 +83,10 @@ class GroupCommit:
             one.error = error
 
     def _write(self, group: Sequence[_Waiting]) -> None:
-        self._store.publish([one.incoming for one in group])
-        receipts = self._catalog.record_instances([one.arrival for one in group])
+        receipts = self._catalog.record_instances(
+            [one.arrival for one in group],
+            # Rows are written while the disk syncs the files, and committed once it has.
+            before_commit=lambda: self._store.publish([one.incoming for one in group]),
+        )
         for one, receipt in zip(group, receipts, strict=True):
             one.receipt = receipt

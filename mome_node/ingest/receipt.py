@@ -84,8 +84,8 @@ class Reception:
             arriving.discard()
 
     def _take_in(self, arriving: ArrivingInstance, calling_ae: str, *, may_reject: bool) -> Outcome:
+        stored = arriving.finish()  # the disk works while its header is read
         found = self._validated(arriving)
-        stored = arriving.finish()
         arrival = Arrival(
             study_uid=found.study_uid,
             series_uid=found.series_uid,

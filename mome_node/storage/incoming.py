@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -15,13 +16,15 @@ from typing import BinaryIO, Final
 from mome_node.errors import StorageError, StorageFullError
 from mome_node.storage.store import InstanceIdentity, StoredInstance
 
+_DIGESTED_AT_ONCE: Final = 1 << 20
 _ROOM_CHECKED_EVERY: Final = 16 << 20  # bytes written between two looks at the free space
 
 
 class IncomingFile:
     """A temporary file that is locked while its instance arrives.
 
-    ``path_of``: where an instance with a key lies; ``check_room`` raises when the disk is full.
+    ``path_of``: where an instance with a key lies; ``check_room`` raises when the disk is full;
+    ``syncs`` waits for the disk while its bytes are looked at.
     """
 
     def __init__(
@@ -30,12 +33,16 @@ class IncomingFile:
         identity: InstanceIdentity,
         path_of: Callable[[str], Path],
         check_room: Callable[[], None],
+        syncs: Executor,
     ) -> None:
         self._path = path
         self._path_of = path_of
         self._check_room = check_room
+        self._syncs = syncs
+        self._sync: Future[None] | None = None
         self._digest = hashlib.sha256(identity.transfer_syntax_uid.encode("ascii") + b"\0")
         self._size = 0
+        self._digested = 0
         self._next_room_check = _ROOM_CHECKED_EVERY
         self._target: Path | None = None
         self._is_there = self._is_renamed = False
@@ -64,29 +71,31 @@ class IncomingFile:
             self._append(data)
         except OSError as error:
             raise translated(error) from error
-        self._digest.update(data)
         self._size += len(data)
+        if self._size - self._digested >= _DIGESTED_AT_ONCE:
+            self._digest_what_came()
 
     def open_dataset(self) -> BinaryIO:
         """Return a reader over what was written, at the first byte of the data set."""
         return io.BufferedReader(_Reading(self._file, self._offset, self._size), _READ_AT_ONCE)
 
     def finish(self) -> StoredInstance:
-        """Make the bytes durable, still under no name; StorageError if that fails."""
-        digest = self._digest.hexdigest()
-        self._target = self._path_of(digest)
+        """Begin to make the bytes durable, and say meanwhile what they are; StorageError."""
+        self._sync = self._syncs.submit(os.fdatasync, self._file)
         try:
+            self._digest_what_came()
+            digest = self._digest.hexdigest()
+            self._target = self._path_of(digest)
             self._is_there = _size(self._target) == self._offset + self._size
-            if not self._is_there:
-                os.fdatasync(self._file)
         except OSError as error:
             raise translated(error) from error
         return StoredInstance(key=digest, sha256=digest, size=self._size)
 
     def rename(self) -> Path:
-        """Give the finished file its name, whose directory is not yet synced; OSError."""
-        if self._target is None:
+        """Give the durable bytes their name, whose directory is not yet synced; OSError."""
+        if self._target is None or self._sync is None:
             raise StorageError("an instance was published before it was finished")
+        self._sync.result()
         if not self._is_there:
             self._path.rename(self._target)
             self._is_there = self._is_renamed = True
@@ -96,12 +105,24 @@ class IncomingFile:
         """Forget the instance. Harmless after it was published and when called again."""
         if self._file < 0:
             return
+        if self._sync is not None:
+            self._sync.exception()  # the file is open until its sync has ended
         if not self._is_renamed:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
         with suppress(OSError):
             os.close(self._file)
         self._file = -1
+
+    def _digest_what_came(self) -> None:
+        """Bring the digest up to date; what was just written is still in memory."""
+        while self._digested < self._size:
+            count = min(self._size - self._digested, _DIGESTED_AT_ONCE)
+            data = os.pread(self._file, count, self._offset + self._digested)
+            if not data:
+                raise StorageError("an instance cannot be kept: its file became shorter")
+            self._digest.update(data)
+            self._digested += len(data)
 
     def _append(self, data: bytes | memoryview) -> None:
         written = os.write(self._file, data)

@@ -15,6 +15,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ from mome_node.storage.incoming import IncomingFile, translated
 from mome_node.storage.store import IncomingInstance, InstanceIdentity, StoredInstance
 
 DEFAULT_MIN_FREE_BYTES: Final = 1 << 30
+_SYNCS_AT_ONCE: Final = 16
 _KEY = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -49,6 +51,7 @@ class LocalStore:
         self._instances = root / "instances"
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
+        self._syncs = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="sync")
         try:
             self._make_directories(root)
             self._remove_leftovers()
@@ -59,7 +62,7 @@ class LocalStore:
         """Open a new instance; StorageFullError below the free-space watermark."""
         self.check_room()
         path = self._incoming / f"{uuid.uuid4().hex}.part"
-        return IncomingFile(path, identity, self.path, self.check_room)
+        return IncomingFile(path, identity, self.path, self.check_room, self._syncs)
 
     def publish(self, finished: Sequence[IncomingInstance]) -> None:
         """Make finished instances durable under their keys; StorageError if one fails.

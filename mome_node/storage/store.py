@@ -75,7 +75,7 @@ class IncomingInstance(Protocol):
         """Return a reader over what was written, at the first byte of the data set."""
 
     def finish(self) -> StoredInstance:
-        """Make the bytes durable, still under no name; StorageError if that fails."""
+        """Begin to make the bytes durable, and say meanwhile what they are; StorageError."""
 
     def discard(self) -> None:
         """Forget the instance. Harmless after it was published and when called again."""
@@ -88,7 +88,10 @@ class InstanceStore(Protocol):
         """Open a new instance; StorageFullError below the free-space watermark."""
 
     def publish(self, finished: Sequence[IncomingInstance]) -> None:
-        """Make finished instances durable under their keys; StorageError if one fails."""
+        """Make finished instances durable under their keys; StorageError if one fails.
+
+        Again for the same ones changes nothing.
+        """
 
     def open(self, key: str) -> BinaryIO:
         """Return a reader over the whole file (PS3.10); StorageError if there is none."""

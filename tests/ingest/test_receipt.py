@@ -138,7 +138,7 @@ def test_instance_is_not_acknowledged_when_storing_fails(node, make_dataset, enc
 def test_instance_is_not_acknowledged_when_indexing_fails(node, make_dataset, encode, monkeypatch):
     data = encode(make_dataset())
 
-    def fail(_self, _arrivals):
+    def fail(_self, _arrivals, before_commit):
         raise CatalogError("the database failed")
 
     with monkeypatch.context() as patched:
@@ -148,25 +148,31 @@ def test_instance_is_not_acknowledged_when_indexing_fails(node, make_dataset, en
     assert node.receive(data).receipt is Receipt.NEW  # the sender's second try
 
 
-def test_row_is_never_written_before_the_file_is_durable(node, make_dataset, encode, monkeypatch):
-    files_at_indexing = []
-    record = Catalog.record_instances
+def test_row_is_never_visible_before_the_file_is_durable(node, make_dataset, encode, monkeypatch):
+    seen = []
+    publish = LocalStore.publish
 
-    def watched(catalog, arrivals):
-        files_at_indexing.extend(node.store.path(a.key).is_file() for a in arrivals)
-        return record(catalog, arrivals)
+    def watched(store, finished):
+        publish(store, finished)
+        seen.append((len(node.files()), node.catalog.studies()))
 
-    monkeypatch.setattr(Catalog, "record_instances", watched)
+    monkeypatch.setattr(LocalStore, "publish", watched)
     node.receive(encode(make_dataset()))
-    assert files_at_indexing == [True]
+    assert seen == [(1, ())]
+    assert len(node.catalog.studies()) == 1
 
 
 def test_file_that_was_never_indexed_is_removed_later(node, make_dataset, encode, monkeypatch):
+    publish = LocalStore.publish
+
+    def cut_off(store, finished):
+        publish(store, finished)
+        raise StorageError("cut off before the commit")
+
     with monkeypatch.context() as patched:
-        patched.setattr(
-            Catalog, "record_instances", lambda *_: (_ for _ in ()).throw(CatalogError("failed"))
-        )
-        node.receive(encode(make_dataset("1.9")), "1.9")
+        patched.setattr(LocalStore, "publish", cut_off)
+        outcome = node.receive(encode(make_dataset("1.9")), "1.9")
+    assert outcome.status is Status.PROCESSING_FAILURE
     node.receive(encode(make_dataset()))
     assert len(node.files()) == 2
     hour = timedelta(hours=1)

@@ -14,12 +14,12 @@ from mome_node.catalog import (
     availability,
     flags,
     instances,
-    plain_arrivals,
     quarantine,
     rejections,
     results,
     studies,
 )
+from mome_node.catalog.arrivals import ArrivalWriter
 from mome_node.catalog.changes import HoldReason
 from mome_node.catalog.database import ContradictionError, Database
 from mome_node.catalog.migrate import migrate
@@ -50,6 +50,7 @@ class Catalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._arrivals = ArrivalWriter(database)
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -60,6 +61,7 @@ class Catalog:
 
     def close(self) -> None:
         """Close all connections."""
+        self._arrivals.close()
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -91,8 +93,10 @@ class Catalog:
     def _record(
         self, arrivals: Sequence[Arrival], before_commit: Callable[[], None]
     ) -> tuple[Receipt, ...]:
+        if self._arrivals.record(arrivals, before_commit):
+            return (Receipt.NEW,) * len(arrivals)
         with self._database.write() as session:
-            receipts = plain_arrivals.record_all(session, arrivals)
+            receipts = tuple(instances.record(session, arrival) for arrival in arrivals)
             session.flush()
             before_commit()
             return receipts

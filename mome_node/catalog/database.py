@@ -12,13 +12,16 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event, make_url
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import PoolProxiedConnection
 
 from mome_node.errors import CatalogError
 
 _BUSY_TIMEOUT_MS: Final = 30_000
+_BEGIN_WRITE: Final = "BEGIN IMMEDIATE"
 _WRITES: Final = "mome_writes"
 
 
@@ -41,14 +44,42 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Open a transaction that only reads; CatalogError if the database fails."""
-        with _translated(), Session(self.engine) as session:
+        with _translated(self.engine.dialect), Session(self.engine) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Open a transaction that commits at the end and rolls back on any error."""
-        with _translated(), self._turn, Session(self._writing) as session, session.begin():
+        with (
+            _translated(self.engine.dialect),
+            self._turn,
+            Session(self._writing) as session,
+            session.begin(),
+        ):
             yield session
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until this process may write, without a transaction; CatalogError for errors."""
+        with _translated(self.engine.dialect), self._turn:
+            yield
+
+    def raw_connection(self) -> PoolProxiedConnection:
+        """Return a connection of the driver's own, for statements that are compiled already."""
+        return self.engine.raw_connection()
+
+    def begin_write(self, connection: PoolProxiedConnection) -> None:
+        """Begin a transaction that writes on a connection of the driver's own."""
+        if self.engine.dialect.name == "sqlite":
+            connection.cursor().execute(_BEGIN_WRITE)
+
+    @property
+    def named_dialect(self) -> Dialect:
+        """The dialect, with parameters by name."""
+        if self.engine.dialect.name != "sqlite":
+            return self.engine.dialect
+        named: Dialect = sqlite.dialect(paramstyle="named")
+        return named
 
     def close(self) -> None:
         """Close all connections."""
@@ -56,12 +87,13 @@ class Database:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(dialect: Dialect) -> Iterator[None]:
+    driver = dialect.loaded_dbapi
     try:
         yield
-    except IntegrityError as error:
+    except (IntegrityError, driver.IntegrityError) as error:
         raise ContradictionError("the database holds something that contradicts this") from error
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, driver.Error) as error:
         # The message of the driver may quote values.
         raise CatalogError(f"the database failed: {type(error).__name__}") from error
 
@@ -98,4 +130,4 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A writer takes the lock at once: raising a reader's lock later can fail without waiting.
     writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    connection.exec_driver_sql(_BEGIN_WRITE if writes else "BEGIN")

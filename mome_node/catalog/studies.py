@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    ColumnClause,
     ColumnElement,
-    Connection,
     and_,
     bindparam,
     case,
     func,
+    literal_column,
     or_,
     select,
     update,
@@ -30,7 +30,6 @@ from mome_node.catalog.states import (
     reopens,
 )
 from mome_node.catalog.tables import EventTable, InstanceTable, StudyTable
-from mome_node.dicom.classes import uses_role
 from mome_node.errors import TransitionRefusedError, UnknownStudyError
 
 _RESULTS_ARE_SETTLED: Final = (StudyState.DELIVERING, StudyState.NOT_EVALUABLE)
@@ -77,73 +76,32 @@ def note_input(
     row.last_input_at = at if row.last_input_at is None else max(row.last_input_at, at)
 
 
-@dataclass(frozen=True, slots=True)
-class LockedStudy:
-    """Where a study stands before arrivals that are counted together; its row is locked."""
-
-    patient: tuple[str, str]
-    last_received_at: datetime
-    last_input_at: datetime | None
-    input_count: int
-    change: int
-
-
-_LOCK: Final = (
-    select(
-        StudyTable.study_uid,
-        StudyTable.patient_id,
-        StudyTable.issuer_of_patient_id,
-        StudyTable.last_received_at,
-        StudyTable.last_input_at,
-        StudyTable.input_count,
-        StudyTable.change,
-    )
-    .where(StudyTable.study_uid.in_(bindparam("studies", expanding=True)))
-    .order_by(StudyTable.study_uid)  # two receivers lock the same ones in the same order
-    .with_for_update()
-)
-_COUNT: Final = (
-    update(StudyTable.__table__)  # type: ignore[arg-type] # a Table, typed wider
-    .where(StudyTable.study_uid == bindparam("of_study"))
+_LATE: Final[ColumnClause[int]] = literal_column(str(Change.LATE.value))
+_AT: Final = bindparam("at", type_=StudyTable.last_received_at.type)
+COUNT_OTHER: Final = (
+    update(StudyTable)
+    .where(StudyTable.study_uid == bindparam("study_uid"))
     .values(
-        last_received_at=bindparam("received"),
-        last_input_at=bindparam("input"),
-        input_count=bindparam("count"),
-        change=bindparam("changed"),
+        last_received_at=case(
+            (StudyTable.last_received_at < _AT, _AT), else_=StudyTable.last_received_at
+        )
     )
 )
+"""What ``note_arrival`` does to a known study's row when ``number`` instances came until ``at``."""
 
-
-def lock_for_arrivals(connection: Connection, uids: Collection[str]) -> dict[str, LockedStudy]:
-    """Return those of the studies that are known, by UID, locked until the transaction ends."""
-    return {
-        uid: LockedStudy((patient, issuer), received, last_input, count, change)
-        for uid, patient, issuer, received, last_input, count, change in connection.execute(
-            _LOCK, {"studies": sorted(uids)}
-        )
-    }
-
-
-def note_plain_arrivals(
-    connection: Connection, arrivals: Iterable[Arrival], locked: Mapping[str, LockedStudy]
-) -> None:
-    """Do what ``note_arrival`` and ``note_input`` do, for new instances of locked studies."""
-    of_study: dict[str, list[Arrival]] = {}
-    for arrival in arrivals:
-        of_study.setdefault(arrival.study_uid, []).append(arrival)
-    connection.execute(_COUNT, [_counted(uid, locked[uid], new) for uid, new in of_study.items()])
-
-
-def _counted(study_uid: str, before: LockedStudy, arrivals: list[Arrival]) -> dict[str, Any]:
-    inputs = [a.received_at for a in arrivals if uses_role(a.sop_class_uid)]
-    last_inputs = [*inputs, *([before.last_input_at] if before.last_input_at else [])]
-    return {
-        "of_study": study_uid,
-        "received": max(before.last_received_at, *(a.received_at for a in arrivals)),
-        "input": max(last_inputs, default=None),
-        "count": before.input_count + len(inputs),
-        "changed": max(before.change, Change.LATE) if inputs else before.change,
-    }
+COUNT_INPUT: Final = (
+    update(StudyTable)
+    .where(StudyTable.study_uid == bindparam("study_uid"))
+    .values(
+        input_count=StudyTable.input_count + bindparam("number"),
+        change=case((StudyTable.change < _LATE, _LATE), else_=StudyTable.change),
+        last_input_at=case(
+            (StudyTable.last_input_at >= _AT, StudyTable.last_input_at),
+            else_=_AT,
+        ),
+    )
+)
+"""What ``note_input`` does to it when they are new, and inputs."""
 
 
 def follow_patient(session: Session, study_uid: str) -> None:

@@ -101,6 +101,7 @@ class Node:
         if self._runner is not None:
             self._runner.stop()
         self._worker.stop()
+        self._store.close()
         self.catalog.close()
         self._lock.close()
 

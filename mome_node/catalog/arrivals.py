@@ -14,7 +14,16 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ClauseElement, ColumnClause, Dialect, bindparam, insert, literal_column, select, union_all
+from sqlalchemy import (
+    ClauseElement,
+    ColumnClause,
+    Dialect,
+    bindparam,
+    insert,
+    literal_column,
+    select,
+    union_all,
+)
 from sqlalchemy.pool import PoolProxiedConnection
 
 from mome_node.catalog import studies

@@ -101,6 +101,11 @@ class Catalog:
             before_commit()
             return receipts
 
+    def key_of(self, arrival: Arrival) -> str:
+        """Return the key of what was recorded with the arrival's UID and bytes; CatalogError."""
+        with self._database.read() as session:
+            return instances.key_of(session, arrival)
+
     def instances_of(
         self, study_uid: str, *, current_only: bool = True
     ) -> tuple[InstanceRecord, ...]:

@@ -13,6 +13,7 @@ from mome_node.catalog.records import Arrival, InstanceRecord, Receipt, SeriesCo
 from mome_node.catalog.tables import InstanceTable, ResultTable, StudyTable
 from mome_node.dicom.classes import uses_role
 from mome_node.dicom.rejection_note import KEY_OBJECT_SELECTION
+from mome_node.errors import CatalogError
 
 
 def record(session: Session, arrival: Arrival) -> Receipt:
@@ -127,6 +128,20 @@ def _row(arrival: Arrival, *, role_using: bool) -> InstanceTable:
         standing_reason="",
         as_patient_of="",
     )
+
+
+def key_of(session: Session, arrival: Arrival) -> str:
+    """Return the key of what was recorded with the arrival's UID and bytes; CatalogError."""
+    key = session.scalar(
+        select(InstanceTable.key).where(
+            InstanceTable.study_uid == arrival.study_uid,
+            InstanceTable.sop_instance_uid == arrival.sop_instance_uid,
+            InstanceTable.sha256 == arrival.sha256,
+        )
+    )
+    if key is None:
+        raise CatalogError("no such instance was recorded")
+    return key
 
 
 def is_ours(session: Session, sop_instance_uid: str) -> bool:

@@ -89,4 +89,6 @@ class GroupCommit:
             before_commit=lambda: self._store.publish([one.incoming for one in group]),
         )
         for one, receipt in zip(group, receipts, strict=True):
+            if receipt is Receipt.DUPLICATE:
+                self._store.keep_one(one.incoming, self._catalog.key_of(one.arrival))
             one.receipt = receipt

@@ -27,8 +27,7 @@ def remove_unindexed(
     old = (key for key, written_at in store.list_keys() if now - written_at >= min_age)
     while keys := tuple(itertools.islice(old, _AT_ONCE)):
         for key in catalog.unused_keys(keys):
-            store.delete(key)
-            removed += 1
+            removed += store.delete_abandoned(key)
     if removed:
         log.info("removed files that were never acknowledged", files=removed)
     return removed

@@ -1,19 +1,19 @@
-"""One instance on its way in: a temporary file of the local store."""
+"""One instance on its way in, in a file of the local store that no row names yet."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import io
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from mome_node.errors import StorageError, StorageFullError
+from mome_node.storage.directories import sync_directory
+from mome_node.storage.slots import Slot, remove
 from mome_node.storage.store import InstanceIdentity, StoredInstance
 
 _DIGESTED_AT_ONCE: Final = 1 << 20
@@ -21,22 +21,21 @@ _ROOM_CHECKED_EVERY: Final = 16 << 20  # bytes written between two looks at the 
 
 
 class IncomingFile:
-    """A temporary file that is locked while its instance arrives.
+    """An instance that is written to a slot.
 
-    ``path_of``: where an instance with a key lies; ``check_room`` raises when the disk is full;
-    ``syncs`` waits for the disk while its bytes are looked at.
+    ``check_room`` raises when the disk is full; ``syncs`` waits for the disk while the bytes are
+    looked at.
     """
 
     def __init__(
         self,
-        path: Path,
+        slot: Slot,
         identity: InstanceIdentity,
-        path_of: Callable[[str], Path],
         check_room: Callable[[], None],
         syncs: Executor,
     ) -> None:
-        self._path = path
-        self._path_of = path_of
+        self._slot: Slot | None = slot
+        self._file = slot.file
         self._check_room = check_room
         self._syncs = syncs
         self._sync: Future[None] | None = None
@@ -44,14 +43,10 @@ class IncomingFile:
         self._size = 0
         self._digested = 0
         self._next_room_check = _ROOM_CHECKED_EVERY
-        self._target: Path | None = None
-        self._is_there = self._is_renamed = False
+        self._is_published = False
         meta = identity.file_meta()
         self._offset = len(meta)
-        self._file = -1
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._append(meta)
         except OSError as error:
             self.discard()
@@ -81,38 +76,49 @@ class IncomingFile:
 
     def finish(self) -> StoredInstance:
         """Begin to make the bytes durable, and say meanwhile what they are; StorageError."""
+        if self._slot is None:
+            raise StorageError("an instance was finished after it was discarded")
         self._sync = self._syncs.submit(os.fdatasync, self._file)
         try:
             self._digest_what_came()
-            digest = self._digest.hexdigest()
-            self._target = self._path_of(digest)
-            self._is_there = _size(self._target) == self._offset + self._size
         except OSError as error:
             raise translated(error) from error
-        return StoredInstance(key=digest, sha256=digest, size=self._size)
+        return StoredInstance(self._slot.key, self._digest.hexdigest(), self._size)
 
-    def rename(self) -> Path:
-        """Give the durable bytes their name, whose directory is not yet synced; OSError."""
-        if self._target is None or self._sync is None:
+    def publish(self) -> None:
+        """Wait until the bytes are durable, and keep them from now on; StorageError."""
+        if self._sync is None:
             raise StorageError("an instance was published before it was finished")
-        self._sync.result()
-        if not self._is_there:
-            self._path.rename(self._target)
-            self._is_there = self._is_renamed = True
-        return self._target
+        try:
+            self._sync.result()
+        except OSError as error:
+            raise translated(error) from error
+        self._is_published = True
+
+    def keep_one(self, other: Path) -> None:
+        """Keep one file of two that hold the same: the other one, unless it is not whole."""
+        if self._slot is None or not self._is_published:
+            raise StorageError("an instance was not published")
+        try:
+            if _size(other) == self._offset + self._size:
+                self._is_published = False  # ``discard`` removes it
+                return
+            Path(self._slot.path).rename(other)
+            sync_directory(other.parent)
+        except OSError as error:
+            raise translated(error) from error
 
     def discard(self) -> None:
-        """Forget the instance. Harmless after it was published and when called again."""
-        if self._file < 0:
+        """Forget the instance. Closes it only, once it was published; harmless again."""
+        slot, self._slot = self._slot, None
+        if slot is None:
             return
         if self._sync is not None:
             self._sync.exception()  # the file is open until its sync has ended
-        if not self._is_renamed:
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
-        with suppress(OSError):
-            os.close(self._file)
-        self._file = -1
+        if self._is_published:
+            os.close(slot.file)
+        else:
+            remove(slot)
 
     def _digest_what_came(self) -> None:
         """Bring the digest up to date; what was just written is still in memory."""

@@ -1,15 +1,16 @@
 """A local directory as instance store.
 
-    <root>/incoming/            instances on their way in, removed at the next start if cut off
-    <root>/instances/ab/ab….dcm  one file an instance, named by the SHA-256 of what it holds
+    <root>/instances/ab/ab….dcm  one file an instance, received ones under a random name
+    <root>/incoming/             results on their way in, removed at the next start if cut off
 
-A UID is never part of a path. An instance is durable in this order: its bytes are synced, the
-file is renamed into place, the directory is synced.
+A UID is never part of a path. An instance that comes is written to a slot, whose name is durable
+before; a result is put under the SHA-256 of what it holds, so that the same one lies there once.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -22,7 +23,9 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from mome_node.errors import StorageError, StorageFullError
+from mome_node.storage.directories import sync_directory
 from mome_node.storage.incoming import IncomingFile, translated
+from mome_node.storage.slots import Slots
 from mome_node.storage.store import IncomingInstance, InstanceIdentity, StoredInstance
 
 DEFAULT_MIN_FREE_BYTES: Final = 1 << 30
@@ -51,7 +54,8 @@ class LocalStore:
         self._instances = root / "instances"
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
-        self._syncs = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="sync")
+        self._background = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="sync")
+        self._slots = Slots(str(self._instances), self._background)
         try:
             self._make_directories(root)
             self._remove_leftovers()
@@ -61,33 +65,53 @@ class LocalStore:
     def begin(self, identity: InstanceIdentity) -> IncomingInstance:
         """Open a new instance; StorageFullError below the free-space watermark."""
         self.check_room()
-        path = self._incoming / f"{uuid.uuid4().hex}.part"
-        return IncomingFile(path, identity, self.path, self.check_room, self._syncs)
-
-    def publish(self, finished: Sequence[IncomingInstance]) -> None:
-        """Make finished instances durable under their keys; StorageError if one fails.
-
-        Several at once, so that what lies in one directory costs one sync.
-        """
-        files = [file for file in finished if isinstance(file, IncomingFile)]
         try:
-            folders = {file.rename().parent for file in files}
-            for folder in folders:
-                # Also when all was there: another thread may not have come to its own sync yet.
-                _sync_directory(folder)
+            slot = self._slots.take()
         except OSError as error:
             raise translated(error) from error
+        return IncomingFile(slot, identity, self.check_room, self._background)
+
+    def publish(self, finished: Sequence[IncomingInstance]) -> None:
+        """Wait until finished instances are durable, and keep them; StorageError if one fails."""
+        for incoming in finished:
+            incoming.publish()
+
+    def keep_one(self, published: IncomingInstance, key: str) -> None:
+        """Keep one file of an instance that lies under ``key`` already, and a whole one."""
+        published.keep_one(self.path(key))
 
     def put(self, identity: InstanceIdentity, dataset: bytes) -> StoredInstance:
-        """Keep an encoded data set in one step."""
-        incoming = self.begin(identity)
+        """Keep an encoded data set in one step, under the digest of what it holds."""
+        self.check_room()
+        syntax = identity.transfer_syntax_uid.encode("ascii")
+        digest = hashlib.sha256(syntax + b"\0" + dataset).hexdigest()
+        content = identity.file_meta() + dataset
+        target = self.path(digest)
         try:
-            incoming.write(dataset)
-            stored = incoming.finish()
-            self.publish([incoming])
-            return stored
+            if not _holds(target, content):
+                self._put(content, target)
+            # Also when it was there: another thread may not have come to its own sync yet.
+            sync_directory(target.parent)
+        except OSError as error:
+            raise translated(error) from error
+        return StoredInstance(digest, digest, len(dataset))
+
+    def _put(self, content: bytes, target: Path) -> None:
+        part = self._incoming / f"{uuid.uuid4().hex}.part"
+        try:
+            with open(part, "xb", opener=_private) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                part.rename(target)
         finally:
-            incoming.discard()
+            part.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Remove what was made ready and not needed."""
+        self._slots.close()
+        self._background.shutdown()
 
     def open(self, key: str) -> BinaryIO:
         """Return a reader over the whole file (PS3.10); StorageError if there is none."""
@@ -107,9 +131,23 @@ class LocalStore:
         path = self.path(key)
         try:
             path.unlink(missing_ok=True)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         except OSError as error:
             raise StorageError(f"instance {key} cannot be deleted: {error.strerror}") from error
+
+    def delete_abandoned(self, key: str) -> bool:
+        """Remove a file unless a living receiver holds it open; whether that was done."""
+        path = self.path(key)
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+            sync_directory(path.parent)
+        except (BlockingIOError, FileNotFoundError):
+            return False
+        except OSError as error:
+            raise StorageError(f"instance {key} cannot be deleted: {error.strerror}") from error
+        return True
 
     def list_keys(self) -> Iterator[tuple[str, datetime]]:
         """Yield every key with the time (UTC) when its file was written."""
@@ -132,8 +170,8 @@ class LocalStore:
         # All at once, so that no later instance needs the sync of a directory's parent.
         for number in range(256):
             (self._instances / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
-        _sync_directory(self._instances)
-        _sync_directory(root)
+        sync_directory(self._instances)
+        sync_directory(root)
 
     def _remove_leftovers(self) -> None:
         for path in self._incoming.glob("*.part"):
@@ -143,9 +181,13 @@ class LocalStore:
                 path.unlink(missing_ok=True)
 
 
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Tell whether a file is there and whole."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except FileNotFoundError:
+        return False

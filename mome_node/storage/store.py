@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from mome_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -77,27 +78,39 @@ class IncomingInstance(Protocol):
     def finish(self) -> StoredInstance:
         """Begin to make the bytes durable, and say meanwhile what they are; StorageError."""
 
+    def publish(self) -> None:
+        """Wait until the bytes are durable, and keep them from now on; StorageError."""
+
+    def keep_one(self, other: Path) -> None:
+        """Keep one file of two that hold the same: the other one, unless it is not whole."""
+
     def discard(self) -> None:
         """Forget the instance. Harmless after it was published and when called again."""
 
 
 class InstanceStore(Protocol):
-    """Durable put, get and delete of instances, each under a key that its bytes decide."""
+    """Durable put, get and delete of instances, each under a key of the store's own."""
 
     def begin(self, identity: InstanceIdentity) -> IncomingInstance:
         """Open a new instance; StorageFullError below the free-space watermark."""
 
     def publish(self, finished: Sequence[IncomingInstance]) -> None:
-        """Make finished instances durable under their keys; StorageError if one fails.
+        """Wait until finished instances are durable, and keep them; StorageError if one fails.
 
         Again for the same ones changes nothing.
         """
+
+    def keep_one(self, published: IncomingInstance, key: str) -> None:
+        """Keep one file of an instance that lies under ``key`` already, and a whole one."""
 
     def open(self, key: str) -> BinaryIO:
         """Return a reader over the whole file (PS3.10); StorageError if there is none."""
 
     def delete(self, key: str) -> None:
         """Remove an instance; nothing happens if there is none."""
+
+    def delete_abandoned(self, key: str) -> bool:
+        """Remove a file unless a living receiver holds it open; whether that was done."""
 
     def list_keys(self) -> Iterator[tuple[str, datetime]]:
         """Yield every key with the time (UTC) when its file was written."""

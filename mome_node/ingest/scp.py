@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 import structlog
@@ -21,7 +22,7 @@ from pynetdicom.dimse_primitives import C_STORE, N_CREATE
 from pynetdicom.pdu import A_ABORT_RQ, A_RELEASE_RQ
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import register_uid, uid_to_service_class
-from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
+from pynetdicom.transport import AssociationSocket
 
 from mome_node.dicom.classes import (
     PRIVATE_STORAGE_CLASSES,
@@ -39,9 +40,14 @@ from mome_node.ingest.availability import (
     NoticeStatus,
 )
 from mome_node.ingest.dimse import ArrivingDataset, StreamingProvider, replace_unusable_uids
+from mome_node.ingest.log_rate import LogRate
+from mome_node.ingest.open_files import allow_open_files, needed_files
 from mome_node.ingest.outcome import Outcome, Status
-from mome_node.ingest.peers import Admission
+from mome_node.ingest.peers import Admission, Places
+from mome_node.ingest.pending import PendingConnections
 from mome_node.ingest.receipt import Reception
+from mome_node.ingest.server import ConnectionTimes, ReceivingServer
+from mome_node.ingest.slow_peers import read_whole
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +55,10 @@ _VERIFICATION: Final = "1.2.840.10008.1.1"
 # A-ASSOCIATE-RJ (PS3.8 9.3.4): rejected-permanent, by the service user, because of ...
 _CALLING_AE_NOT_RECOGNISED: Final = (0x01, 0x01, 0x03)
 _CALLED_AE_NOT_RECOGNISED: Final = (0x01, 0x01, 0x07)
+# ... and rejected-transient, by the service provider: local-limit-exceeded.
+_LOCAL_LIMIT_EXCEEDED: Final = (0x02, 0x03, 0x02)
+_MORE_PENDING: Final = 16  # connections that may wait beside a whole set of new associations
+_ALL_THAT_COME: Final = 1 << 20  # the library's own limit counts those, too, that only connect
 _MAX_OTHER_PDU_BYTES: Final = 1 << 20  # an A-ASSOCIATE-RQ with all its contexts stays below
 NOTICE_TRANSFER_SYNTAXES: Final = (
     ExplicitVRLittleEndian,
@@ -60,7 +70,10 @@ _MAX_COMMENT: Final = 64  # Error Comment (0000,0902) is LO
 
 @dataclass(frozen=True, slots=True)
 class ScpSettings:
-    """How the receiver is reached and what it bears. Port 0 takes any free port."""
+    """How the receiver is reached and what it bears. Port 0 takes any free port.
+
+    ``peer_associations``: those that a calling AE title may have at a time, where it has a limit.
+    """
 
     ae_title: str = "MOME"
     host: str = "0.0.0.0"  # noqa: S104 (a receiver; who may send is for Admission)
@@ -70,6 +83,22 @@ class ScpSettings:
     acse_timeout_s: float = 30.0
     dimse_timeout_s: float = 60.0
     network_timeout_s: float = 3600.0  # PACS keep idle associations open for long
+    handshake_timeout_s: float = 10.0
+    pdu_timeout_s: float = 30.0
+    plain: bool = True
+    tls_port: int = 2762
+    also_called: tuple[str, ...] = ()
+    peer_associations: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def max_pending(self) -> int:
+        """How many connections may wait that have not asked for an association yet."""
+        return self.max_associations + _MORE_PENDING
+
+    @property
+    def times(self) -> ConnectionTimes:
+        """How long a connection may take for each of its first steps."""
+        return ConnectionTimes(self.handshake_timeout_s, self.acse_timeout_s, self.pdu_timeout_s)
 
 
 class StorageScp:
@@ -92,23 +121,52 @@ class StorageScp:
         self._tls = tls
         self._notices = notices
         self._ae = _application_entity(settings, takes_notices=notices is not None)
-        self._server: ThreadedAssociationServer | None = None
+        self._places = Places(settings.max_associations, settings.peer_associations)
+        self._titles = frozenset({settings.ae_title, *settings.also_called})
+        self._pending = PendingConnections(settings.max_pending)
+        self._log_rate = LogRate()
+        self._servers: dict[str, ReceivingServer] = {}
 
     @property
     def port(self) -> int:
-        """The port that is listened on; SettingsError before ``start``."""
-        if self._server is None:
-            raise SettingsError("the receiver has not been started")
-        return int(self._server.server_address[1])
+        """The port that is listened on without TLS; SettingsError if there is none."""
+        return self._port("plain")
+
+    @property
+    def tls_port(self) -> int:
+        """The port that is listened on with TLS; SettingsError if there is none."""
+        return self._port("tls")
 
     def start(self) -> None:
-        """Listen; returns at once. SettingsError if the address cannot be used."""
-        address = (self._settings.host, self._settings.port)
+        """Listen; returns at once. SettingsError if an address cannot be used."""
+        settings = self._settings
+        allow_open_files(needed_files(settings.max_associations, settings.max_pending))
+        if settings.plain:
+            self._servers["plain"] = self._listening(settings.port, None)
+        if self._tls is not None:
+            self._servers["tls"] = self._listening(settings.tls_port, self._tls)
+        for kind, server in self._servers.items():
+            server.accept_connections()
+            log.info("receiving", ae_title=settings.ae_title, port=self._port(kind), kind=kind)
+
+    def stop(self) -> None:
+        """Stop listening and abort what is open."""
+        for server in self._servers.values():
+            server.shutdown()
+        self._ae.shutdown()
+        self._servers = {}
+
+    def _port(self, kind: str) -> int:
+        if kind not in self._servers:
+            raise SettingsError(f"the receiver does not listen ({kind})")
+        return int(self._servers[kind].server_address[1])
+
+    def _listening(self, port: int, tls: ssl.SSLContext | None) -> ReceivingServer:
+        address = (self._settings.host, port)
         try:
-            self._server = self._ae.start_server(
+            server = self._ae.make_server(
                 address,
-                block=False,
-                ssl_context=self._tls,
+                ssl_context=tls,
                 evt_handlers=[
                     (evt.EVT_CONN_OPEN, self._on_connection),
                     (evt.EVT_REQUESTED, self._on_request),
@@ -120,17 +178,18 @@ class StorageScp:
                     (evt.EVT_PDU_SENT, _on_pdu_sent),
                     (evt.EVT_CONN_CLOSE, _on_connection_closed),
                 ],
+                server_class=ReceivingServer,
+                pending=self._pending,
+                times=self._settings.times,
+                log_rate=self._log_rate,
             )
         except OSError as error:
+            self.stop()
             raise SettingsError(
                 f"cannot listen on {address[0]} port {address[1]}: {error.strerror}"
             ) from error
-        log.info("receiving", ae_title=self._settings.ae_title, port=self.port)
-
-    def stop(self) -> None:
-        """Stop listening and abort what is open."""
-        self._ae.shutdown()
-        self._server = None
+        assert isinstance(server, ReceivingServer)
+        return server
 
     def __enter__(self) -> Self:
         self.start()
@@ -141,16 +200,19 @@ class StorageScp:
 
     def _on_connection(self, event: evt.Event) -> None:
         event.assoc.dimse = StreamingProvider(event.assoc, self._reception)
-        _bound_reads(event.assoc, max(self._settings.max_pdu_bytes, _MAX_OTHER_PDU_BYTES))
+        max_bytes = max(self._settings.max_pdu_bytes, _MAX_OTHER_PDU_BYTES)
+        _bound_reads(event.assoc, max_bytes, self._settings.pdu_timeout_s)
 
     def _on_request(self, event: evt.Event) -> None:
         association = event.assoc
         calling, called = _titles(association)
         address = association.requestor.address
-        if called != self._settings.ae_title:
+        if called not in self._titles:
             _reject(association, _CALLED_AE_NOT_RECOGNISED, "called AE title is not ours")
         elif not self._admission.admits(calling, address):
             _reject(association, _CALLING_AE_NOT_RECOGNISED, "peer is not in dicom.allowed_peers")
+        elif why := self._places.take(calling, association):
+            _reject(association, _LOCAL_LIMIT_EXCEEDED, why)
 
     def _on_store(self, event: evt.Event) -> Dataset:
         provider = _provider(event.assoc)
@@ -217,7 +279,7 @@ def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
         ) from error
     entity.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    entity.maximum_associations = settings.max_associations
+    entity.maximum_associations = _ALL_THAT_COME
     entity.maximum_pdu_size = settings.max_pdu_bytes
     entity.acse_timeout = settings.acse_timeout_s
     entity.dimse_timeout = settings.dimse_timeout_s
@@ -231,20 +293,21 @@ def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
     return entity
 
 
-def _bound_reads(association: Association, max_bytes: int) -> None:
-    """Close the connection of a peer that announces a PDU beyond all bounds.
+def _bound_reads(association: Association, max_bytes: int, within_s: float) -> None:
+    """Close the connection of a peer whose PDU is beyond all bounds in size or in time.
 
-    The library would gather up to 4 GiB, before it knows who is calling.
+    The library would gather up to 4 GiB, before it knows who is calling, for as long as it takes.
     """
     connection = association.dul.socket
     if not isinstance(connection, AssociationSocket):
         return
-    receive = connection.recv
 
     def receive_bounded(count: int) -> bytearray:
         if count > max_bytes:
             raise OSError(f"a PDU of {count} bytes was announced, {max_bytes} are allowed")
-        return receive(count)
+        if connection.socket is None:
+            raise OSError("the connection is closed")
+        return read_whole(connection.socket, count, within_s)
 
     connection.recv = receive_bounded  # type: ignore[method-assign, assignment] # no hook
 
@@ -318,6 +381,7 @@ def _on_connection_closed(event: evt.Event) -> None:
         "association ended",
         calling_ae=event.assoc.requestor.ae_title.strip(),
         host=event.assoc.requestor.address,
+        tls=isinstance(event.assoc._server, ReceivingServer) and event.assoc._server.is_tls,
         ended_by=tally.ended_by or "connection lost",
         stored=tally.stored,
         duplicates=tally.duplicates,

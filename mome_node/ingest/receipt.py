@@ -7,6 +7,7 @@ file that nothing names; sending it again takes it up, ``remove_unindexed`` take
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,7 @@ from mome_node.ingest.arriving import ArrivingInstance
 from mome_node.ingest.dataset_walk import HeaderLimitError
 from mome_node.ingest.identity import DatasetIdentity, HeaderLimits, read_identity
 from mome_node.ingest.outcome import Outcome, Refusal, Status
+from mome_node.ingest.rates import PeerRates
 from mome_node.storage.store import InstanceIdentity, InstanceStore
 
 log = structlog.get_logger(__name__)
@@ -46,11 +48,15 @@ class Reception:
         catalog: Catalog,
         clock: Callable[[], datetime],
         limits: ReceiptLimits | None = None,
+        rates: PeerRates | None = None,
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._clock = clock
         self._limits = limits or ReceiptLimits()
+        self._rates = rates or PeerRates()
+        self._wait = wait
         self._transfer_syntaxes = frozenset(decodable_transfer_syntaxes())
 
     def begin(self, identity: InstanceIdentity) -> ArrivingInstance:
@@ -67,8 +73,10 @@ class Reception:
     ) -> Outcome:
         """Take in an instance whose bytes have all come; how that ended. Uses it up.
 
-        ``may_reject``: what the sender's rejection notes name is taken back.
+        ``may_reject``: what the sender's rejection notes name is taken back. Who sends more than
+        it may hears of it later.
         """
+        delay_s = self._rates.delay_s(calling_ae, 1, arriving.size)
         try:
             return self._take_in(arriving, calling_ae, may_reject=may_reject)
         except Refusal as refusal:
@@ -81,6 +89,8 @@ class Reception:
             return Outcome(refusal.status, str(refusal))
         finally:
             arriving.discard()
+            if delay_s:
+                self._wait(delay_s)
 
     def _take_in(self, arriving: ArrivingInstance, calling_ae: str, *, may_reject: bool) -> Outcome:
         found = self._validated(arriving)

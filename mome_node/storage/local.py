@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from mome_node.errors import StorageError, StorageFullError
+from mome_node.storage.folders import make_own_folder, open_real_file
+from mome_node.storage.room import Free, Room
 from mome_node.storage.store import IncomingInstance, InstanceIdentity, StoredInstance
 
 DEFAULT_MIN_FREE_BYTES: Final = 1 << 30
@@ -37,20 +40,24 @@ def _free_bytes(path: Path) -> int:
 class LocalStore:
     """Instances below ``root``, readable by this user only. Safe for several threads.
 
-    New instances are refused with StorageFullError while fewer than ``min_free_bytes`` are free.
+    Instances that arrive are refused with StorageFullError while there is no ``room`` for them,
+    or fewer than ``min_free_bytes`` are free where none is given; what ``put`` keeps in one step,
+    our own results, has what is left of the disk.
     """
 
     def __init__(
         self,
         root: Path,
         *,
+        room: Room | None = None,
         min_free_bytes: int = DEFAULT_MIN_FREE_BYTES,
         free_bytes: Callable[[Path], int] = _free_bytes,
     ) -> None:
         self._incoming = root / "incoming"
         self._instances = root / "instances"
-        self._min_free_bytes = min_free_bytes
-        self._free_bytes = free_bytes
+        self._room = room or Room(
+            root, min_free_bytes, max_age_s=0, free=lambda path: Free(free_bytes(path))
+        )
         try:
             self._make_directories(root)
             self._remove_leftovers()
@@ -60,12 +67,11 @@ class LocalStore:
     def begin(self, identity: InstanceIdentity) -> IncomingInstance:
         """Open a new instance; StorageFullError below the free-space watermark."""
         self.check_room()
-        path = self._incoming / f"{uuid.uuid4().hex}.part"
-        return _IncomingFile(path, identity, self)
+        return self._incoming_file(identity)
 
     def put(self, identity: InstanceIdentity, dataset: bytes) -> StoredInstance:
-        """Keep an encoded data set in one step."""
-        incoming = self.begin(identity)
+        """Keep an encoded data set in one step, above or below the watermark."""
+        incoming = self._incoming_file(identity, reserved=True)
         try:
             incoming.write(dataset)
             return incoming.commit()
@@ -75,7 +81,7 @@ class LocalStore:
     def open(self, key: str) -> BinaryIO:
         """Return a reader over the whole file (PS3.10); StorageError if there is none."""
         try:
-            return self.path(key).open("rb")
+            return open_real_file(self.path(key))
         except OSError as error:
             raise StorageError(f"instance {key} cannot be read: {error.strerror}") from error
 
@@ -101,20 +107,24 @@ class LocalStore:
                 yield path.stem, datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
     def check_room(self) -> None:
-        """Raise StorageFullError if less than the watermark is free."""
-        free = self._free_bytes(self._instances)
-        if free < self._min_free_bytes:
-            raise StorageFullError(
-                f"{free} bytes are free, {self._min_free_bytes} must stay free: make room"
-            )
+        """Raise StorageFullError if there is no room for instances that arrive."""
+        try:
+            self._room.check()
+        except OSError as error:
+            raise _translated(error) from error
+
+    def _incoming_file(
+        self, identity: InstanceIdentity, *, reserved: bool = False
+    ) -> _IncomingFile:
+        path = self._incoming / f"{uuid.uuid4().hex}.part"
+        return _IncomingFile(path, identity, self, reserved=reserved)
 
     def _make_directories(self, root: Path) -> None:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._incoming.mkdir(mode=0o700, exist_ok=True)
-        self._instances.mkdir(mode=0o700, exist_ok=True)
+        for folder in (root, self._incoming, self._instances):
+            make_own_folder(folder)
         # All at once, so that no later instance needs the sync of a directory's parent.
         for number in range(256):
-            (self._instances / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+            make_own_folder(self._instances / f"{number:02x}")
         _sync_directory(self._instances)
         _sync_directory(root)
 
@@ -129,12 +139,14 @@ class LocalStore:
 class _IncomingFile:
     """A temporary file that is locked while its instance arrives."""
 
-    def __init__(self, path: Path, identity: InstanceIdentity, store: LocalStore) -> None:
+    def __init__(
+        self, path: Path, identity: InstanceIdentity, store: LocalStore, *, reserved: bool = False
+    ) -> None:
         self._path = path
         self._store = store
         self._digest = hashlib.sha256(identity.transfer_syntax_uid.encode("ascii") + b"\0")
         self._size = 0
-        self._next_room_check = _ROOM_CHECKED_EVERY
+        self._next_room_check = math.inf if reserved else _ROOM_CHECKED_EVERY
         meta = identity.file_meta()
         self._offset = len(meta)
         try:

@@ -133,6 +133,17 @@ def validities(files: TlsFiles) -> tuple[Validity, ...]:
     return tuple(found)
 
 
+def is_private(mode: int, owner: int, user: int) -> bool:
+    """Tell whether a secret file's mode keeps it from others than ``user``.
+
+    A group may read it where it is root's and we are not root, as Debian's ssl-cert may.
+    """
+    shared = stat.S_IRWXO | stat.S_IRWXG
+    if owner == 0 != user:
+        shared &= ~stat.S_IRGRP
+    return not mode & shared
+
+
 def _check(files: TlsFiles, now: datetime) -> None:
     ours = _certificates(f"{files.section}.certificate", files.certificate)[0]
     key = _private_key(f"{files.section}.key", files.key)
@@ -158,7 +169,12 @@ def _certificates(setting: str, path: Path) -> list[x509.Certificate]:
 
 def _private_key(setting: str, path: Path) -> PrivateKeyTypes:
     content = _content(setting, path)
-    _check_privacy(setting, path)
+    found = path.stat()
+    if not is_private(found.st_mode, found.st_uid, os.geteuid()):
+        raise SettingsError(
+            f"{setting}: {path} can be read or written by others (mode "
+            f"{stat.S_IMODE(found.st_mode):04o}): chmod 600, or 640 where root owns it"
+        )
     try:
         return load_pem_private_key(content, password=None)
     except TypeError as error:
@@ -170,18 +186,6 @@ def _private_key(setting: str, path: Path) -> PrivateKeyTypes:
         raise SettingsError(
             f"{setting}: {path} holds no private key that can be read; allowed: PEM, RSA or EC"
         ) from error
-
-
-def _check_privacy(setting: str, path: Path) -> None:
-    """Refuse a key that others may read. A group may, if the key is root's and we are not."""
-    found = path.stat()
-    group_may = found.st_uid == 0 and os.geteuid() != 0
-    shared = stat.S_IRWXO | stat.S_IWGRP | (0 if group_may else stat.S_IRWXG)
-    if found.st_mode & shared:
-        raise SettingsError(
-            f"{setting}: {path} can be read or written by others (mode "
-            f"{stat.S_IMODE(found.st_mode):04o}): chmod 600, or 640 where root owns it"
-        )
 
 
 def _content(setting: str, path: Path) -> bytes:

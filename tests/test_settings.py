@@ -33,6 +33,15 @@ from mome_node.settings_file import default_settings_file
 Load = Callable[..., Settings]
 
 PEER = '{ ae = "PACS", host = "10.0.0.5" }'
+DIFFERING_LIMITS = """
+[[dicom.allowed_peers]]
+ae = "A"
+host = "a"
+max_associations = 2
+[[dicom.allowed_peers]]
+ae = "A"
+host = "b"
+"""
 DESTINATION = '[[destination]]\nname = "pacs"\nae = "PACS"\nhost = "10.0.0.5"\nport = 104\n'
 
 
@@ -136,6 +145,15 @@ def test_environment_beats_file_beats_default(load: Load, monkeypatch: pytest.Mo
     assert settings.dicom.max_associations == 3
 
 
+def test_a_section_below_a_section_may_stand_in_the_environment(
+    load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOME_DICOM__TLS__PORT", "2763")
+    settings = load('[dicom.tls]\ncertificate = "a.pem"\nkey = "a.key"\nport = 2764')
+    assert settings.dicom.tls.port == 2763
+    assert settings.dicom.tls.certificate == tmp_path / "a.pem"
+
+
 @pytest.mark.parametrize("name", ["MOME_DICOM__ALLOW_ANY_PEER", "mome_dicom__allow_any_peer"])
 def test_a_variable_may_be_written_in_either_case(
     load: Load, monkeypatch: pytest.MonkeyPatch, name: str
@@ -163,6 +181,9 @@ def test_a_list_in_the_environment_is_json_and_replaces_the_files(
         ("MOME_PORT", "1", "MOME_PORT: unknown section"),
         ("MOME_DICOM__PROT", "1", "MOME_DICOM__PROT: unknown key; allowed: MOME_DICOM__HOST"),
         ("MOME_DICOM__PORT__X", "1", "unknown key"),
+        ("MOME_DICOM__TLS", "1", "unknown key; allowed: MOME_DICOM__TLS__CERTIFICATE"),
+        ("MOME_DICOM__TLS__KEYS", "1", "unknown key; allowed: MOME_DICOM__TLS__CERTIFICATE"),
+        ("MOME_DICOM__TLS__PORT", "x", "dicom.tls.port: found 'x'; allowed: a whole number"),
         ("MOME_DICOM", '{"port": 1}', "MOME_DICOM: unknown key; allowed: MOME_DICOM__HOST"),
         ("MOME_DICOM__PORT", "x", "dicom.port: found 'x'; allowed: a whole number"),
         ("MOME_DICOM__PORT", "", "dicom.port: found ''; allowed: a whole number"),
@@ -189,6 +210,26 @@ def test_a_wrong_variable_is_refused_with_what_is_allowed(
 @pytest.mark.parametrize(
     ("content", "told"),
     [
+        ('[dicom.tls]\ncertificate = "a"', "dicom.tls.key: missing; TLS needs certificate and key"),
+        ('[dicom.tls]\nclient_ca = "a"', "dicom.tls.certificate: missing"),
+        ("[dicom]\nplain = false", "dicom.plain: found false; allowed: true, as there is no TLS"),
+        (
+            '[dicom]\nport = 2762\n[dicom.tls]\ncertificate = "a"\nkey = "b"',
+            "dicom.tls.port: found 2762; allowed: another port than dicom.port",
+        ),
+        ('[dicom.tls]\nminimum = "1.1"', "dicom.tls.minimum: found '1.1'; allowed: '1.2' or '1.3'"),
+        (
+            '[dicom]\nallowed_peers = [{ ae = "A", host = "10.1.2.3/24" }]',
+            "allowed: an address, a name, or a network such as 10.1.2.0/24",
+        ),
+        (
+            DIFFERING_LIMITS,
+            "dicom.allowed_peers.1.max_associations: found None; allowed: what the other entry",
+        ),
+        (
+            "[storage]\nmin_free_mb = 2000\nresume_free_mb = 1000",
+            "storage.resume_free_mb: found 1000; allowed: at least storage.min_free_mb",
+        ),
         ("prot = 1", "prot: unknown key; allowed here: node, dicom, storage"),
         ('_env_file = "x"', "_env_file: unknown key; allowed here: node, dicom"),
         ("_cli_parse_args = true", "_cli_parse_args: unknown key"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import socket
 import threading
@@ -142,6 +143,12 @@ def test_a_pdu_that_does_not_come_whole_ends_the_association(listen) -> None:
     connection.sendall(b"\x04\x00\x00\x00\x10\x00" + bytes(10))  # 4,086 bytes are missing
     eventually(lambda: not association.is_alive())
     assert association.is_aborted
+
+
+def test_a_connection_copies_nothing_of_what_all_of_them_share(listen) -> None:
+    listening = listen()._servers["plain"]
+    assert len(listening.contexts) > 100
+    assert copy.deepcopy(listening.contexts) is listening.contexts
 
 
 def test_half_open_connections_take_no_places_of_associations(listen, silent) -> None:

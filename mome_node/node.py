@@ -77,13 +77,13 @@ class Node:
         self._runner: Runner | None = None
         files = tls_files(settings.dicom.tls)
         certificates = CertificateWatch(validities(files) if files else (), clock)
-        alarms = Alarms(
+        self.alarms = Alarms(
             self.catalog,
             clock,
             Condition("disk", room.fault),
             Condition("certificate", certificates.fault),
         )
-        self._watches = Timers((alarms.look, ALARM_PERIOD_S), (certificates.warn, DAY_S))
+        self._watches = Timers((self.alarms.look, ALARM_PERIOD_S), (certificates.warn, DAY_S))
 
     @property
     def port(self) -> int:

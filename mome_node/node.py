@@ -27,12 +27,16 @@ from mome_node.fitness.policy import SiteFitness
 from mome_node.ingest.availability import NoticeReception
 from mome_node.ingest.orphans import remove_unindexed
 from mome_node.ingest.peers import Admission, AllowedPeer
+from mome_node.ingest.rates import PeerRates, RateLimits
 from mome_node.ingest.receipt import ReceiptLimits, Reception
 from mome_node.ingest.scp import ScpSettings, StorageScp
+from mome_node.jobs.alarms import Alarms, Condition
 from mome_node.jobs.archive_counts import ArchiveCounts, QueriedCounts, SeriesCounts
+from mome_node.jobs.certificates import CertificateWatch
 from mome_node.jobs.models import ModelChoice
 from mome_node.jobs.runner import Runner
 from mome_node.jobs.stages import SitePolicy, Stages
+from mome_node.jobs.timers import Timers
 from mome_node.jobs.worker import InferenceProcess
 from mome_node.query.cfind import CFindQuery
 from mome_node.query.dicomweb import DicomWeb, Service
@@ -41,11 +45,16 @@ from mome_node.query.rate import RateLimiter
 from mome_node.query.records import ArchiveQuery
 from mome_node.query.wado import WadoSource
 from mome_node.settings import PacsSettings, Settings
+from mome_node.settings_dicom import TlsSettings
 from mome_node.settings_studies import WhenSettings
 from mome_node.storage.local import LocalStore
+from mome_node.storage.room import Room
+from mome_node.tls import TlsFiles, server_context, validities
 
 UNINDEXED_FOR = timedelta(minutes=10)
 """A file that no row names for so long was never acknowledged."""
+ALARM_PERIOD_S = 2.0
+DAY_S = 86400.0
 
 
 def utc_now() -> datetime:
@@ -61,15 +70,25 @@ class Node:
         self._clock = clock
         self._lock = _lock(settings.node.data_dir)
         self.catalog = Catalog.open(settings.database_url)
-        self._store = LocalStore(settings.node.data_dir)
+        room = instance_room(settings)
+        self._store = LocalStore(settings.node.data_dir, room=room)
         self._worker = inference_process(settings)
         self._scp = _receiver(settings, self._store, self.catalog, clock)
         self._runner: Runner | None = None
+        files = tls_files(settings.dicom.tls)
+        certificates = CertificateWatch(validities(files) if files else (), clock)
+        self.alarms = Alarms(
+            self.catalog,
+            clock,
+            Condition("disk", room.fault),
+            Condition("certificate", certificates.fault),
+        )
+        self._watches = Timers((self.alarms.look, ALARM_PERIOD_S), (certificates.warn, DAY_S))
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
-        return self._scp.port
+        """The port that is listened on; the one for TLS where there is no other."""
+        return self._scp.port if self._settings.dicom.plain else self._scp.tls_port
 
     def start(self) -> None:
         """Load the models, take up what a crash interrupted, and open the door last."""
@@ -93,13 +112,16 @@ class Node:
         archive = archive_counts(self._settings, series_counts(self._settings))
         self._runner = Runner(self.catalog, stages, outbox, archive=archive)
         self._runner.start()
+        self._watches.start()
         self._scp.start()
 
     def stop(self) -> None:
         """Close the door, let what runs end, and let go of the data."""
         self._scp.stop()
+        self._watches.ask_to_stop()
         if self._runner is not None:
             self._runner.stop()
+        self._watches.join()
         self._worker.stop()
         self._store.close()
         self.catalog.close()
@@ -242,24 +264,64 @@ def archive_counts(settings: Settings, source: SeriesCounts | None) -> ArchiveCo
     return ArchiveCounts(source, every_s, time.monotonic) if source and every_s else None
 
 
+def instance_room(settings: Settings) -> Room:
+    """The room that instances find on the disk of the data directory."""
+    storage = settings.storage
+    return Room(settings.node.data_dir, storage.min_free_mb << 20, storage.resume_mb << 20)
+
+
+def tls_files(tls: TlsSettings) -> TlsFiles | None:
+    """The files of TLS for the DICOM receiver; None where it is off."""
+    if tls.certificate is None or tls.key is None:
+        return None
+    return TlsFiles(tls.certificate, tls.key, tls.client_ca, tls.minimum)
+
+
+def scp_settings(settings: Settings) -> ScpSettings:
+    """How the DICOM receiver is reached and what it bears."""
+    dicom = settings.dicom
+    return ScpSettings(
+        ae_title=settings.node.ae_title,
+        host=dicom.host,
+        port=dicom.port,
+        max_associations=dicom.max_associations,
+        acse_timeout_s=dicom.request_timeout_s,
+        network_timeout_s=dicom.network_timeout_s,
+        handshake_timeout_s=dicom.handshake_timeout_s,
+        pdu_timeout_s=dicom.pdu_timeout_s,
+        plain=dicom.plain,
+        tls_port=dicom.tls.port,
+        also_called=dicom.also_called,
+        peer_associations={
+            p.ae: p.max_associations for p in dicom.allowed_peers if p.max_associations
+        },
+    )
+
+
+def peer_rates(settings: Settings) -> PeerRates:
+    """How much each peer may send a minute."""
+    return PeerRates(
+        {
+            p.ae: RateLimits(p.max_objects_a_minute, p.max_mb_a_minute and p.max_mb_a_minute << 20)
+            for p in settings.dicom.allowed_peers
+        }
+    )
+
+
 def _receiver(
     settings: Settings, store: LocalStore, catalog: Catalog, clock: Callable[[], datetime]
 ) -> StorageScp:
     dicom = settings.dicom
     limits = ReceiptLimits(max_dataset_bytes=dicom.max_instance_mb << 20)
+    files = tls_files(dicom.tls)
     return StorageScp(
-        ScpSettings(
-            ae_title=settings.node.ae_title,
-            host=dicom.host,
-            port=dicom.port,
-            max_associations=dicom.max_associations,
-            network_timeout_s=dicom.network_timeout_s,
-        ),
-        Reception(store, catalog, clock, limits),
+        scp_settings(settings),
+        Reception(store, catalog, clock, limits, rates=peer_rates(settings)),
         Admission(
             tuple(AllowedPeer(p.ae, p.host, p.may_reject) for p in dicom.allowed_peers),
             dicom.allow_any_peer,
         ),
+        tls=server_context(files, clock()) if files else None,
         notices=NoticeReception(catalog, clock),
     )
 

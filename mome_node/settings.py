@@ -19,6 +19,14 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sqlalchemy import URL, make_url
 
 from mome_node.errors import SettingsError
+from mome_node.settings_dicom import (
+    DicomSettings,
+    Port,
+    StorageSettings,
+    dicom_contradictions,
+    storage_contradictions,
+    with_absolute_files,
+)
 from mome_node.settings_faults import check_environment, faults, unknown_key
 from mome_node.settings_studies import Condition as Condition
 from mome_node.settings_studies import (
@@ -45,8 +53,6 @@ ENV_DELIMITER = "__"
 MAX_FILE_BYTES = 1 << 20
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
-Port = Annotated[int, Number, Field(ge=1, le=65535)]
-
 
 class NodeSettings(Section):
     """Who this node is and where it keeps what it has."""
@@ -59,40 +65,6 @@ class NodeSettings(Section):
     label: Label = Field(
         "research use only, not for diagnosis",
         description="Printed in every result object and on every picture.",
-    )
-
-
-class Peer(Section):
-    """A system that may send to us."""
-
-    ae: AETitle = Field(description="Its calling AE title.")
-    host: Host = Field(description="The address that it calls from.")
-    may_reject: bool = Field(
-        False,
-        description="Apply its rejection notes (IHE IOCM): what they name is not read any more.",
-    )
-
-
-class DicomSettings(Section):
-    """The DICOM receiver."""
-
-    host: Host = Field("0.0.0.0", description="The address to listen on.")  # noqa: S104  # a PACS is another machine
-    port: Port = Field(11112, description="The port to listen on.")
-    allowed_peers: tuple[Peer, ...] = Field(
-        (),
-        description="Who may send, by calling AE title and address. Loopback always may.",
-    )
-    allow_any_peer: bool = Field(
-        False, description="Let anybody send who calls us by our AE title. Not for a hospital."
-    )
-    max_associations: Annotated[int, Number, Field(ge=1, le=1000)] = Field(
-        25, description="Associations served at the same time; further ones are rejected."
-    )
-    network_timeout_s: Annotated[float, Number, Field(gt=0, le=3600)] = Field(
-        60.0, description="An association that says nothing for so long is aborted."
-    )
-    max_instance_mb: Annotated[int, Number, Field(ge=1, le=16384)] = Field(
-        2048, description="Larger data sets are refused."
     )
 
 
@@ -241,6 +213,7 @@ class Settings(BaseSettings):
 
     node: NodeSettings = NodeSettings()
     dicom: DicomSettings = DicomSettings()
+    storage: StorageSettings = StorageSettings()
     database: DatabaseSettings = DatabaseSettings()
     assembly: AssemblySettings = AssemblySettings()
     series_role: tuple[SeriesRoleSettings, ...] = ()
@@ -321,7 +294,8 @@ def _absolute(settings: Settings, base: Path) -> Settings:
         else m.model_copy(update={"package": str((base / m.package).resolve())})
         for m in settings.model
     )
-    update = {"node": node, "database": database, "model": models}
+    dicom = with_absolute_files(settings.dicom, base)
+    update = {"node": node, "dicom": dicom, "database": database, "model": models}
     return settings.model_copy(
         update=update | {"pacs": tuple(_with_absolute_files(p, base) for p in settings.pacs)}
     )
@@ -338,6 +312,8 @@ def _sqlite_url(path: Path) -> str:
 
 def _contradictions(settings: Settings) -> Iterator[str]:
     """What each value allows and all of them together do not."""
+    yield from dicom_contradictions(settings.dicom)
+    yield from storage_contradictions(settings.storage)
     names = [d.name for d in settings.destination]
     if len(set(names)) < len(names):
         yield f"destination.name: found {names}; allowed: each name once"

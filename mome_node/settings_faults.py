@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -60,25 +60,39 @@ def check_environment(
 def _variable(
     rest: str, value: str, tree: type[BaseModel], prefix: str, delimiter: str
 ) -> Iterator[str]:
-    section, _, key = (part.lower() for part in rest.partition(delimiter))
+    section, *keys = rest.lower().split(delimiter)
     if section not in tree.model_fields:
         yield f"unknown section {_cut(section)!r}; allowed: {', '.join(tree.model_fields)}"
         return
-    whole = f"{prefix}{section.upper()}"
-    annotation: Any = tree.model_fields[section].annotation
-    is_list = get_origin(annotation) is tuple
-    if is_list and key:
-        yield f"allowed: {whole}, with the whole list as JSON"
-        return
-    if not is_list:
-        keys = annotation.model_fields
-        if key not in keys:
-            allowed = ", ".join(f"{whole}{delimiter}{k.upper()}" for k in keys)
-            yield f"unknown key; allowed: {allowed}"
+    name, annotation = f"{prefix}{section.upper()}", tree.model_fields[section].annotation
+    while _is_section(annotation):
+        if not keys or keys[0] not in annotation.model_fields:
+            yield f"unknown key; allowed: {', '.join(_variables(annotation, name, delimiter))}"
             return
-        is_list = get_origin(keys[key].annotation) is tuple
-    if is_list and not _is_json_list(value):
+        key = keys.pop(0)
+        name, annotation = (
+            f"{name}{delimiter}{key.upper()}",
+            annotation.model_fields[key].annotation,
+        )
+    is_list = get_origin(annotation) is tuple
+    if keys:
+        yield f"allowed: {name}, with the whole list as JSON" if is_list else "unknown key"
+    elif is_list and not _is_json_list(value):
         yield f"found {shown(value)}; allowed: a list as JSON"
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _variables(section: type[BaseModel], name: str, delimiter: str) -> Iterator[str]:
+    """The names of all variables of a section, with those of sections below it."""
+    for key, field in section.model_fields.items():
+        inner = f"{name}{delimiter}{key.upper()}"
+        if _is_section(field.annotation):
+            yield from _variables(field.annotation, inner, delimiter)
+        else:
+            yield inner
 
 
 def _is_json_list(value: str) -> bool:

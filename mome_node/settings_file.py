@@ -21,6 +21,7 @@ HEADER = """\
 
 EXAMPLES: dict[str, Any] = {
     "allowed_peers": [{"ae": "PACS", "host": "10.0.0.5"}],
+    "also_called": ["MOME_TEST"],
     "asserts": ["histology-proven invasive cancer"],
     "when": {"study_description": "staging|neoadj"},
     "known": [{"facts": ["implants"], "when": {"study_description": "implant"}}],
@@ -30,7 +31,14 @@ EXAMPLES: dict[str, Any] = {
 }
 """What a list or table that is empty by default may hold, shown as a comment."""
 
-NOT_SET = {
+NOT_SET: dict[str, Any] = {
+    "Peer.max_associations": 4,
+    "Peer.max_objects_a_minute": 6000,
+    "Peer.max_mb_a_minute": 6000,
+    "TlsSettings.certificate": "mome.pem",
+    "TlsSettings.key": "mome.key",
+    "TlsSettings.client_ca": "pacs-ca.pem",
+    "StorageSettings.resume_free_mb": 1536,
     "DatabaseSettings.url": "sqlite:///mome-data/catalog.db",
     "PacsSettings.url": "https://pacs.example.org/dicom-web",
     "PacsSettings.token_file": "pacs.token",
@@ -46,7 +54,7 @@ def default_settings_file() -> str:
         default = field.get_default(call_default_factory=True)
         if isinstance(default, BaseModel):
             lines += ["", *_comment(type(default).__doc__), f"[{name}]"]
-            lines += _keys(type(default), default.model_dump(mode="json"))
+            lines += _keys(type(default), default.model_dump(mode="json"), under=name)
         else:
             lines += ["", *_tables(name, field, default)]
     return "\n".join(lines) + "\n"
@@ -64,8 +72,15 @@ def _tables(name: str, field: FieldInfo, default: tuple[BaseModel, ...]) -> Iter
         yield from (mark * (not line.startswith("#")) + line for line in _keys(section, value))
 
 
-def _keys(section: type[BaseModel], values: dict[str, Any]) -> Iterator[str]:
+def _keys(section: type[BaseModel], values: dict[str, Any], under: str = "") -> Iterator[str]:
+    """A line a key; sections below the section ``under`` follow it, each headed by its name."""
+    below = []
     for key, field in section.model_fields.items():
+        default = field.get_default()
+        if under and isinstance(default, BaseModel):
+            below += ["", *_comment(type(default).__doc__), f"[{under}.{key}]"]
+            below += _keys(type(default), default.model_dump(mode="json"))
+            continue
         yield from _comment(field.description)
         value = values.get(key, field.get_default())
         if isinstance(value, BaseModel):
@@ -76,6 +91,7 @@ def _keys(section: type[BaseModel], values: dict[str, Any]) -> Iterator[str]:
         if value in ([], {}) and key in EXAMPLES:
             yield f"# for example: {key} = {_toml(EXAMPLES[key])}"
         yield f"{key} = {_toml(value)}"
+    yield from below
 
 
 def _comment(text: str | None) -> list[str]:

@@ -44,7 +44,8 @@ def _ae_title(value: str) -> str:
     return value
 
 
-def _host(value: str) -> str:
+def host_or_address(value: str) -> str:
+    """Pass a host name or an IP address; ValueError with what is allowed."""
     try:
         value.encode("idna")  # what the resolver does, which would raise much later
     except UnicodeError as error:
@@ -179,7 +180,7 @@ Label = Annotated[Text, Field(min_length=8, max_length=40)]
 AETitle = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_ae_title)]
 """An application entity title: 1 to 16 ASCII characters without backslash (PS3.5 6.2)."""
 
-Host = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_host)]
+Host = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(host_or_address)]
 """A host name (RFC 1123, or international) or an IP address."""
 
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_pattern)]

@@ -31,17 +31,21 @@ ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "__init__": frozenset(),
     "logs": frozenset(),
+    "tls": frozenset(),
     "settings_values": frozenset(),
     "settings_faults": frozenset(),
     "settings_studies": frozenset({"settings_values", "fitness"}),
-    "settings": frozenset({"settings_values", "settings_faults", "settings_studies"}),
+    "settings_dicom": frozenset({"settings_values"}),
+    "settings": frozenset(
+        {"settings_values", "settings_faults", "settings_studies", "settings_dicom"}
+    ),
     "settings_file": frozenset({"settings"}),
     # Stages, in the order of the data's way.
     "dicom": frozenset(),
     "storage": frozenset({"dicom"}),
     "fitness": frozenset({"dicom"}),
     "catalog": frozenset({"dicom"}),
-    "ingest": frozenset({"dicom", "storage", "catalog"}),
+    "ingest": frozenset({"dicom", "storage", "catalog", "tls"}),
     "assembly": frozenset({"dicom", "fitness"}),
     "volumes": frozenset({"dicom", "storage"}),
     "mome": frozenset({"dicom", "volumes", "fitness"}),
@@ -49,10 +53,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "delivery": frozenset({"dicom", "storage", "catalog"}),
     "query": frozenset({"dicom"}),
     "survey": frozenset({"dicom", "assembly", "query"}),
-    "jobs": STAGES | {"logs"},
+    "jobs": STAGES | {"logs", "tls"},
     # Around them.
     "phantom": frozenset({"dicom", "volumes"}),
-    "node": STAGES | {"jobs", "query", "settings", "settings_studies"},
+    "node": STAGES | {"jobs", "query", "settings", "settings_studies", "settings_dicom", "tls"},
     "demonstration": STAGES | {"jobs", "query", "phantom", "settings", "logs", "node"},
     "bench": frozenset(
         {"dicom", "storage", "catalog", "assembly", "volumes", "mome", "jobs", "phantom"}
@@ -60,7 +64,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "cli": STAGES
     | {
         *("jobs", "query", "survey", "phantom", "demonstration", "bench"),
-        *("settings", "settings_file", "logs", "node"),
+        *("settings", "settings_file", "logs", "node", "tls"),
     },
 }
 

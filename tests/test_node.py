@@ -9,7 +9,16 @@ import pytest
 from mome_node.assembly.completeness import OnDeadline
 from mome_node.errors import SettingsError
 from mome_node.jobs.archive_counts import QueriedCounts
-from mome_node.node import archive_counts, series_counts, site_policy
+from mome_node.node import (
+    Node,
+    archive_counts,
+    instance_room,
+    peer_rates,
+    scp_settings,
+    series_counts,
+    site_policy,
+    tls_files,
+)
 from mome_node.settings import parse_settings
 
 
@@ -42,3 +51,38 @@ def test_one_archive_may_be_asked_for_counts(tmp_path: Path) -> None:
     )
     with pytest.raises(SettingsError, match=r"pacs\.counts: found true for several archives"):
         parse_settings({"pacs": [asked, {**asked, "name": "c"}]}, base=tmp_path)
+
+
+def test_what_the_settings_say_of_doors_reaches_the_receiver(tmp_path: Path) -> None:
+    peers = [{"ae": "PACS", "host": "10.0.0.0/24", "max_associations": 2}]
+    told = {"plain": False, "also_called": ["OLD"], "allowed_peers": peers, "pdu_timeout_s": 7}
+    times = {"handshake_timeout_s": 5, "request_timeout_s": 6}
+    tls = {"certificate": "a.pem", "key": "a.key", "minimum": "1.3", "port": 2763}
+    settings = parse_settings({"dicom": {**told, **times, "tls": tls}}, base=tmp_path)
+    scp = scp_settings(settings)
+    assert (scp.plain, scp.tls_port, scp.also_called) == (False, 2763, ("OLD",))
+    assert scp.peer_associations == {"PACS": 2}
+    assert (scp.times.handshake_s, scp.times.request_s, scp.times.pdu_s) == (5, 6, 7)
+    files = tls_files(settings.dicom.tls)
+    assert files is not None
+    assert (files.certificate, files.minimum) == (tmp_path / "a.pem", "1.3")
+    assert tls_files(settings_with(tmp_path).dicom.tls) is None
+
+
+def test_limits_of_a_peer_are_counted_a_minute(tmp_path: Path) -> None:
+    peers = [{"ae": "PACS", "host": "10.0.0.5", "max_mb_a_minute": 60}]
+    rates = peer_rates(parse_settings({"dicom": {"allowed_peers": peers}}, base=tmp_path))
+    assert rates.delay_s("PACS", 1000, 5 << 20) == 0.0
+    assert rates.delay_s("PACS", 1, 5 << 20) == pytest.approx(4.0, abs=0.5)
+
+
+def test_a_node_on_a_full_disk_gives_an_alarm(tmp_path: Path) -> None:
+    data = {"node": {"data_dir": "data"}, "storage": {"min_free_mb": 100_000_000}}
+    settings = parse_settings({**data, "dicom": {"host": "127.0.0.1"}}, base=tmp_path)
+    node = Node(settings)
+    try:
+        assert "new instances need" in str(instance_room(settings).fault())
+        node.alarms.look()
+        assert [a.name for a in node.catalog.alarms()] == ["disk"]
+    finally:
+        node.stop()

@@ -33,6 +33,15 @@ from mome_node.settings_file import default_settings_file
 Load = Callable[..., Settings]
 
 PEER = '{ ae = "PACS", host = "10.0.0.5" }'
+DIFFERING_LIMITS = """
+[[dicom.allowed_peers]]
+ae = "A"
+host = "a"
+max_associations = 2
+[[dicom.allowed_peers]]
+ae = "A"
+host = "b"
+"""
 DESTINATION = '[[destination]]\nname = "pacs"\nae = "PACS"\nhost = "10.0.0.5"\nport = 104\n'
 
 
@@ -95,6 +104,8 @@ def test_the_written_file_names_every_key_with_its_description() -> None:
         assert section.__doc__ is not None
         assert section.__doc__ in words
         for key, field in section.model_fields.items():
+            if f"[{path}.{key}]" in text:
+                continue  # a section below this one, with keys of its own
             assert key in lines, f"{path}.{key}"
             assert field.description is not None
             assert field.description in words, f"{path}.{key}"
@@ -106,7 +117,7 @@ def test_what_the_written_file_comments_out_can_be_taken_in(load: Load, tmp_path
         for line in default_settings_file().splitlines()
         if " = " in line or line.startswith(("[", "# [["))
     ]
-    empty = {"allowed_peers = []", "known = []", "asserts = []", "when = {}"}
+    empty = {"also_called = []", "allowed_peers = []", "known = []", "asserts = []", "when = {}"}
     assert empty <= set(commented)
     taken = [line for line in commented if line not in empty]
     settings = load("\n".join(taken))
@@ -132,6 +143,15 @@ def test_environment_beats_file_beats_default(load: Load, monkeypatch: pytest.Mo
     settings = load("[dicom]\nport = 104\nmax_associations = 3\n")
     assert settings.dicom.port == 4242
     assert settings.dicom.max_associations == 3
+
+
+def test_a_section_below_a_section_may_stand_in_the_environment(
+    load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOME_DICOM__TLS__PORT", "2763")
+    settings = load('[dicom.tls]\ncertificate = "a.pem"\nkey = "a.key"\nport = 2764')
+    assert settings.dicom.tls.port == 2763
+    assert settings.dicom.tls.certificate == tmp_path / "a.pem"
 
 
 @pytest.mark.parametrize("name", ["MOME_DICOM__ALLOW_ANY_PEER", "mome_dicom__allow_any_peer"])
@@ -161,6 +181,9 @@ def test_a_list_in_the_environment_is_json_and_replaces_the_files(
         ("MOME_PORT", "1", "MOME_PORT: unknown section"),
         ("MOME_DICOM__PROT", "1", "MOME_DICOM__PROT: unknown key; allowed: MOME_DICOM__HOST"),
         ("MOME_DICOM__PORT__X", "1", "unknown key"),
+        ("MOME_DICOM__TLS", "1", "unknown key; allowed: MOME_DICOM__TLS__CERTIFICATE"),
+        ("MOME_DICOM__TLS__KEYS", "1", "unknown key; allowed: MOME_DICOM__TLS__CERTIFICATE"),
+        ("MOME_DICOM__TLS__PORT", "x", "dicom.tls.port: found 'x'; allowed: a whole number"),
         ("MOME_DICOM", '{"port": 1}', "MOME_DICOM: unknown key; allowed: MOME_DICOM__HOST"),
         ("MOME_DICOM__PORT", "x", "dicom.port: found 'x'; allowed: a whole number"),
         ("MOME_DICOM__PORT", "", "dicom.port: found ''; allowed: a whole number"),
@@ -187,11 +210,31 @@ def test_a_wrong_variable_is_refused_with_what_is_allowed(
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("prot = 1", "prot: unknown key; allowed here: node, dicom, database, assembly"),
+        ('[dicom.tls]\ncertificate = "a"', "dicom.tls.key: missing; TLS needs certificate and key"),
+        ('[dicom.tls]\nclient_ca = "a"', "dicom.tls.certificate: missing"),
+        ("[dicom]\nplain = false", "dicom.plain: found false; allowed: true, as there is no TLS"),
+        (
+            '[dicom]\nport = 2762\n[dicom.tls]\ncertificate = "a"\nkey = "b"',
+            "dicom.tls.port: found 2762; allowed: another port than dicom.port",
+        ),
+        ('[dicom.tls]\nminimum = "1.1"', "dicom.tls.minimum: found '1.1'; allowed: '1.2' or '1.3'"),
+        (
+            '[dicom]\nallowed_peers = [{ ae = "A", host = "10.1.2.3/24" }]',
+            "allowed: an address, a name, or a network such as 10.1.2.0/24",
+        ),
+        (
+            DIFFERING_LIMITS,
+            "dicom.allowed_peers.1.max_associations: found None; allowed: what the other entry",
+        ),
+        (
+            "[storage]\nmin_free_mb = 2000\nresume_free_mb = 1000",
+            "storage.resume_free_mb: found 1000; allowed: at least storage.min_free_mb",
+        ),
+        ("prot = 1", "prot: unknown key; allowed here: node, dicom, storage"),
         ('_env_file = "x"', "_env_file: unknown key; allowed here: node, dicom"),
         ("_cli_parse_args = true", "_cli_parse_args: unknown key"),
         ("[dicm]\nport = 1", "dicm: unknown key; allowed here: node, dicom"),
-        ("[dicom]\nprot = 1", "dicom.prot: unknown key; allowed here: host, port, allowed_peers"),
+        ("[dicom]\nprot = 1", "dicom.prot: unknown key; allowed here: host, port, plain"),
         (
             '[[model]]\npackage = "demo"\ndevise = "cpu"',
             "model.0.devise: unknown key; allowed here: package, device",

@@ -370,3 +370,18 @@ class Catalog:
         """Tell whether the node is paused."""
         with self._database.read() as session:
             return flags.is_on(session, flags.PAUSED)
+
+    def begin_alarm(self, name: str, cause: str, at: datetime) -> None:
+        """Keep an alarm until it is ended; the first cause and time stay."""
+        with self._database.write() as session:
+            flags.begin_alarm(session, name, cause, at)
+
+    def end_alarm(self, name: str) -> None:
+        """End an alarm; harmless if there is none."""
+        with self._database.write() as session:
+            flags.end_alarm(session, name)
+
+    def alarms(self) -> tuple[flags.AlarmRecord, ...]:
+        """Return the alarms that are not over."""
+        with self._database.read() as session:
+            return flags.alarms(session)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mome_node.catalog.catalog import Catalog
+from mome_node.cli import door_checks
 from mome_node.cli.arguments import add_command, add_config
 from mome_node.cli.output import say
 from mome_node.delivery.ping import ping
@@ -66,6 +67,9 @@ def check(options: argparse.Namespace) -> int:
     for name, test in (
         ("storage", _storage),
         ("database", _database),
+        ("alarms", door_checks.alarms),
+        ("tls", door_checks.tls),
+        ("limits", door_checks.limits),
         ("models", _models),
         ("peers", _peers),
         ("archives", _archives),
@@ -96,6 +100,7 @@ def _storage(settings: Settings) -> Iterator[Verdict]:
     free = shutil.disk_usage(folder).free
     enough = True if free > LOW_DISK_BYTES else None
     yield enough, f"{folder} can be written, {free / 2**30:.0f} GiB free"
+    yield from door_checks.room(settings)
 
 
 def _database(settings: Settings) -> Iterator[Verdict]:
@@ -145,6 +150,7 @@ def _peers(settings: Settings) -> Iterator[Verdict]:
         yield None, "dicom.allow_any_peer is true: anybody may send"
     elif not dicom.allowed_peers:
         yield None, "dicom.allowed_peers is empty: only this machine may send"
+    yield from door_checks.names(settings)
     for destination in destinations(settings):
         echo = ping(destination)
         yield echo.reached, f"{destination.name}: {echo.words}"

@@ -13,7 +13,7 @@ from mome_node.catalog.changes import Standing
 from mome_node.catalog.records import DeliveryState, StudyRecord
 from mome_node.catalog.states import StudyState
 from mome_node.cli.arguments import add_command, add_config, add_json
-from mome_node.cli.output import say, say_json, say_table
+from mome_node.cli.output import complain, say, say_json, say_table
 from mome_node.errors import CatalogError
 from mome_node.jobs.deadline import FREED_BY_HAND
 from mome_node.settings import load_settings
@@ -46,6 +46,9 @@ def studies(options: argparse.Namespace) -> int:
     """List all studies."""
     with _catalog(options) as catalog:
         found = catalog.studies()
+        alarms = catalog.alarms()
+    for alarm in alarms:
+        complain("studies", f"ALARM {alarm.name}, since {alarm.since:%F %H:%M} UTC: {alarm.cause}")
     if options.json:
         say_json([_study_json(s) for s in found])
     else:

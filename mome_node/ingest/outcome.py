@@ -48,7 +48,7 @@ class Refusal(Exception):  # noqa: N818 (an outcome on its way up, no error of t
 def storage_refusal(error: StorageError) -> Refusal:
     """Say to the sender what a failure of the store means for it."""
     if isinstance(error, StorageFullError):
-        log.error("no room for another instance", why=str(error))
+        log.info("no room for another instance", why=str(error))  # the alarm is told once
         return Refusal(Status.OUT_OF_RESOURCES, "out of disk space: send it again later")
     log.error("an instance could not be stored", why=str(error))
     return Refusal(Status.PROCESSING_FAILURE, "the instance could not be stored: send it again")

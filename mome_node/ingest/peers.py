@@ -1,15 +1,22 @@
-"""Who may open an association with us."""
+"""Who may open an association with us, and how many at a time."""
 
 from __future__ import annotations
 
 import ipaddress
-import socket
-from dataclasses import dataclass
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mome_node.ingest.host_names import HostNames
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedPeer:
-    """A peer that may send: its AE title and its host, a name or an address.
+    """A peer that may send: its AE title and its host, an address, a network or a name.
 
     ``may_reject``: its rejection notes are applied, too.
     """
@@ -18,10 +25,6 @@ class AllowedPeer:
     host: str
     may_reject: bool = False
 
-    def is_called(self, ae_title: str, address: str) -> bool:
-        """Tell whether a caller is this peer."""
-        return self.ae_title.strip() == ae_title.strip() and _is_at(self.host, address)
-
 
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -29,12 +32,16 @@ class Admission:
 
     peers: tuple[AllowedPeer, ...] = ()
     allow_any_peer: bool = False
+    names: HostNames = field(default_factory=HostNames)
 
     def admits(self, ae_title: str, address: str) -> bool:
-        """Tell whether a peer with this calling AE title and IP address may come in."""
+        """Tell whether a peer with this calling AE title and IP address may come in.
+
+        Waits two seconds at most, for a name service.
+        """
         if self.allow_any_peer or _parsed(address).is_loopback:
             return True
-        return any(peer.is_called(ae_title, address) for peer in self.peers)
+        return any(self._is_called(peer, ae_title, address) for peer in self.peers)
 
     def may_reject(self, ae_title: str, address: str) -> bool:
         """Tell whether a peer's rejection notes are applied.
@@ -42,23 +49,72 @@ class Admission:
         Only of one that the settings name for it, wherever it calls from: who is let in without
         being named, as this machine is, may not.
         """
-        return any(p.may_reject and p.is_called(ae_title, address) for p in self.peers)
+        return any(p.may_reject and self._is_called(p, ae_title, address) for p in self.peers)
+
+    def _is_called(self, peer: AllowedPeer, ae_title: str, address: str) -> bool:
+        if peer.ae_title.strip() != ae_title.strip():
+            return False
+        caller = _parsed(address)
+        if network := _network(peer.host):
+            return caller in network
+        return any(_parsed(found) == caller for found in self.names.addresses(peer.host))
 
 
-def _is_at(host: str, address: str) -> bool:
+class Association(Protocol):
+    """What is asked of an association to know whether it still takes a place."""
+
+    is_released: bool
+    is_aborted: bool
+
+    def is_alive(self) -> bool:
+        """Tell whether its thread runs."""
+
+
+class Places:
+    """The associations that are served at a time: of all peers, and of one. For several threads.
+
+    ``of_peer`` counts by calling AE title, from wherever it calls. A place is free again when its
+    association has ended; nobody has to give it back.
+    """
+
+    def __init__(self, total: int, of_peer: Mapping[str, int] | None = None) -> None:
+        self._total = total
+        self._of_peer = dict(of_peer or {})
+        self._taken: list[tuple[str, Association]] = []
+        self._lock = threading.Lock()
+
+    def take(self, ae_title: str, association: Association) -> str | None:
+        """Take a place for an association that is asked for; or say why there is none."""
+        title = ae_title.strip()
+        with self._lock:
+            self._taken = [(t, a) for t, a in self._taken if _goes_on(a)]
+            if len(self._taken) >= self._total:
+                return "dicom.max_associations are open"
+            of_this = sum(t == title for t, _ in self._taken)
+            if of_this >= self._of_peer.get(title, self._total):
+                return "the peer has max_associations of its own open"
+            self._taken.append((title, association))
+            return None
+
+
+def _goes_on(association: Association) -> bool:
+    ended = association.is_released or association.is_aborted
+    return not ended and association.is_alive()
+
+
+def _network(host: str) -> _Network | None:
+    """An address, as a network of one, or a network; None for a name."""
     try:
-        return _parsed(host) == _parsed(address)
+        network = ipaddress.ip_network(host.partition("%")[0], strict=False)
     except ValueError:
-        pass
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:  # an unknown name
-        return False
-    return any(_parsed(str(entry[4][0])) == _parsed(address) for entry in found)
+        return None
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    return ipaddress.ip_network((mapped, network.prefixlen - 96)) if mapped else network
 
 
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    parsed = ipaddress.ip_address(address)
+def _parsed(address: str) -> _Address:
+    """An address without its zone (RFC 4007); one of IPv4 that came by IPv6 as what it is."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
         return parsed.ipv4_mapped
     return parsed

@@ -7,6 +7,7 @@ file that nothing names; sending it again takes it up, ``remove_unindexed`` take
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,7 @@ from mome_node.ingest.dataset_walk import HeaderLimitError
 from mome_node.ingest.group_commit import GroupCommit
 from mome_node.ingest.identity import DatasetIdentity, HeaderLimits, read_identity
 from mome_node.ingest.outcome import Outcome, Refusal, Status, storage_refusal
+from mome_node.ingest.rates import PeerRates
 from mome_node.storage.store import InstanceIdentity, InstanceStore
 
 log = structlog.get_logger(__name__)
@@ -47,11 +49,15 @@ class Reception:
         catalog: Catalog,
         clock: Callable[[], datetime],
         limits: ReceiptLimits | None = None,
+        rates: PeerRates | None = None,
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
         self._commits = GroupCommit(store, catalog)
         self._clock = clock
         self._limits = limits or ReceiptLimits()
+        self._rates = rates or PeerRates()
+        self._wait = wait
         self._transfer_syntaxes = frozenset(decodable_transfer_syntaxes())
 
     def begin(self, identity: InstanceIdentity) -> ArrivingInstance:
@@ -68,8 +74,10 @@ class Reception:
     ) -> Outcome:
         """Take in an instance whose bytes have all come; how that ended. Uses it up.
 
-        ``may_reject``: what the sender's rejection notes name is taken back.
+        ``may_reject``: what the sender's rejection notes name is taken back. Who sends more than
+        it may hears of it later.
         """
+        delay_s = self._rates.delay_s(calling_ae, 1, arriving.size)
         try:
             return self._take_in(arriving, calling_ae, may_reject=may_reject)
         except Refusal as refusal:
@@ -82,6 +90,8 @@ class Reception:
             return Outcome(refusal.status, str(refusal))
         finally:
             arriving.discard()
+            if delay_s:
+                self._wait(delay_s)
 
     def _take_in(self, arriving: ArrivingInstance, calling_ae: str, *, may_reject: bool) -> Outcome:
         stored = arriving.finish()  # the disk works while its header is read

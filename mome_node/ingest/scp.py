@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 import structlog
@@ -19,10 +20,9 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE, N_CREATE
 from pynetdicom.pdu import A_ABORT_RQ, A_RELEASE_RQ
-from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import register_uid, uid_to_service_class
-from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
+from pynetdicom.transport import AssociationSocket
 
 from mome_node.dicom.classes import (
     PRIVATE_STORAGE_CLASSES,
@@ -43,9 +43,13 @@ from mome_node.ingest.dimse import (
     StreamingProvider,
     replace_unusable_uids,
 )
+from mome_node.ingest.log_rate import LogRate
+from mome_node.ingest.open_files import allow_open_files, needed_files
 from mome_node.ingest.outcome import Status
-from mome_node.ingest.peers import Admission
+from mome_node.ingest.peers import Admission, Places
+from mome_node.ingest.pending import PendingConnections
 from mome_node.ingest.receipt import Reception
+from mome_node.ingest.server import ConnectionTimes, ReceivingServer
 from mome_node.ingest.storage_service import StorageService
 from mome_node.ingest.store_messages import MAX_COMMENT
 from mome_node.ingest.transport import StoreTransport, TransportLimits
@@ -56,6 +60,10 @@ _VERIFICATION: Final = "1.2.840.10008.1.1"
 # A-ASSOCIATE-RJ (PS3.8 9.3.4): rejected-permanent, by the service user, because of ...
 _CALLING_AE_NOT_RECOGNISED: Final = (0x01, 0x01, 0x03)
 _CALLED_AE_NOT_RECOGNISED: Final = (0x01, 0x01, 0x07)
+# ... and rejected-transient, by the service provider: local-limit-exceeded.
+_LOCAL_LIMIT_EXCEEDED: Final = (0x02, 0x03, 0x02)
+_MORE_PENDING: Final = 16  # connections that may wait beside a whole set of new associations
+_ALL_THAT_COME: Final = 1 << 20  # the library's own limit counts those, too, that only connect
 _MAX_OTHER_PDU_BYTES: Final = 1 << 20  # an A-ASSOCIATE-RQ with all its contexts stays below
 NOTICE_TRANSFER_SYNTAXES: Final = (
     ExplicitVRLittleEndian,
@@ -66,7 +74,10 @@ NOTICE_TRANSFER_SYNTAXES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ScpSettings:
-    """How the receiver is reached and what it bears. Port 0 takes any free port."""
+    """How the receiver is reached and what it bears. Port 0 takes any free port.
+
+    ``peer_associations``: those that a calling AE title may have at a time, where it has a limit.
+    """
 
     ae_title: str = "MOME"
     host: str = "0.0.0.0"  # noqa: S104 (a receiver; who may send is for Admission)
@@ -76,6 +87,22 @@ class ScpSettings:
     acse_timeout_s: float = 30.0
     dimse_timeout_s: float = 60.0
     network_timeout_s: float = 3600.0  # PACS keep idle associations open for long
+    handshake_timeout_s: float = 10.0
+    pdu_timeout_s: float = 30.0
+    plain: bool = True
+    tls_port: int = 2762
+    also_called: tuple[str, ...] = ()
+    peer_associations: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def max_pending(self) -> int:
+        """How many connections may wait that have not asked for an association yet."""
+        return self.max_associations + _MORE_PENDING
+
+    @property
+    def times(self) -> ConnectionTimes:
+        """How long a connection may take for each of its first steps."""
+        return ConnectionTimes(self.handshake_timeout_s, self.acse_timeout_s, self.pdu_timeout_s)
 
 
 class StorageScp:
@@ -100,28 +127,57 @@ class StorageScp:
         self._limits = TransportLimits(
             idle_s=settings.network_timeout_s,
             message_s=settings.dimse_timeout_s,
-            pdu_s=settings.acse_timeout_s,
+            pdu_s=settings.pdu_timeout_s,
             answer_s=settings.dimse_timeout_s,
             max_pdu_bytes=max(settings.max_pdu_bytes, _MAX_OTHER_PDU_BYTES),
         )
         self._ae = _application_entity(settings, takes_notices=notices is not None)
-        self._server: ThreadedAssociationServer | None = None
+        self._places = Places(settings.max_associations, settings.peer_associations)
+        self._titles = frozenset({settings.ae_title, *settings.also_called})
+        self._pending = PendingConnections(settings.max_pending)
+        self._log_rate = LogRate()
+        self._servers: dict[str, ReceivingServer] = {}
 
     @property
     def port(self) -> int:
-        """The port that is listened on; SettingsError before ``start``."""
-        if self._server is None:
-            raise SettingsError("the receiver has not been started")
-        return int(self._server.server_address[1])
+        """The port that is listened on without TLS; SettingsError if there is none."""
+        return self._port("plain")
+
+    @property
+    def tls_port(self) -> int:
+        """The port that is listened on with TLS; SettingsError if there is none."""
+        return self._port("tls")
 
     def start(self) -> None:
-        """Listen; returns at once. SettingsError if the address cannot be used."""
-        address = (self._settings.host, self._settings.port)
+        """Listen; returns at once. SettingsError if an address cannot be used."""
+        settings = self._settings
+        allow_open_files(needed_files(settings.max_associations, settings.max_pending))
+        if settings.plain:
+            self._servers["plain"] = self._listening(settings.port, None)
+        if self._tls is not None:
+            self._servers["tls"] = self._listening(settings.tls_port, self._tls)
+        for kind, server in self._servers.items():
+            server.accept_connections()
+            log.info("receiving", ae_title=settings.ae_title, port=self._port(kind), kind=kind)
+
+    def stop(self) -> None:
+        """Stop listening and abort what is open."""
+        for server in self._servers.values():
+            server.shutdown()
+        self._ae.shutdown()
+        self._servers = {}
+
+    def _port(self, kind: str) -> int:
+        if kind not in self._servers:
+            raise SettingsError(f"the receiver does not listen ({kind})")
+        return int(self._servers[kind].server_address[1])
+
+    def _listening(self, port: int, tls: ssl.SSLContext | None) -> ReceivingServer:
+        address = (self._settings.host, port)
         try:
-            server = self._ae.start_server(
+            server = self._ae.make_server(
                 address,
-                block=False,
-                ssl_context=self._tls,
+                ssl_context=tls,
                 evt_handlers=[
                     (evt.EVT_CONN_OPEN, self._on_connection),
                     (evt.EVT_REQUESTED, self._on_request),
@@ -133,20 +189,18 @@ class StorageScp:
                     (evt.EVT_PDU_SENT, _on_pdu_sent),
                     (evt.EVT_CONN_CLOSE, _on_connection_closed),
                 ],
+                server_class=ReceivingServer,
+                pending=self._pending,
+                times=self._settings.times,
+                log_rate=self._log_rate,
             )
         except OSError as error:
+            self.stop()
             raise SettingsError(
                 f"cannot listen on {address[0]} port {address[1]}: {error.strerror}"
             ) from error
-        assert server is not None  # it does not block
-        server.contexts = _SharedContexts(server.contexts)
-        self._server = server
-        log.info("receiving", ae_title=self._settings.ae_title, port=self.port)
-
-    def stop(self) -> None:
-        """Stop listening and abort what is open."""
-        self._ae.shutdown()
-        self._server = None
+        assert isinstance(server, ReceivingServer)
+        return server
 
     def __enter__(self) -> Self:
         self.start()
@@ -168,10 +222,12 @@ class StorageScp:
         association = event.assoc
         calling, called = _titles(association)
         address = association.requestor.address
-        if called != self._settings.ae_title:
+        if called not in self._titles:
             _reject(association, _CALLED_AE_NOT_RECOGNISED, "called AE title is not ours")
         elif not self._admission.admits(calling, address):
             _reject(association, _CALLING_AE_NOT_RECOGNISED, "peer is not in dicom.allowed_peers")
+        elif why := self._places.take(calling, association):
+            _reject(association, _LOCAL_LIMIT_EXCEEDED, why)
 
     def _on_store(self, event: evt.Event) -> Dataset:
         provider = _provider(event.assoc)
@@ -213,17 +269,6 @@ class StorageScp:
         )
 
 
-class _SharedContexts(list[PresentationContext]):
-    """The presentation contexts that we support: only ever read, so all associations share them.
-
-    The library copies them for each, which takes 50 ms for this many SOP classes: as long as
-    receiving twenty images, and a C-ECHO waits for it.
-    """
-
-    def __deepcopy__(self, _memo: object) -> Self:
-        return type(self)(self)
-
-
 def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
     for uid, keyword in PRIVATE_STORAGE_CLASSES.items():
         if uid_to_service_class(uid) is not StorageServiceClass:
@@ -236,7 +281,7 @@ def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
         ) from error
     entity.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    entity.maximum_associations = settings.max_associations
+    entity.maximum_associations = _ALL_THAT_COME
     entity.maximum_pdu_size = settings.max_pdu_bytes
     entity.acse_timeout = settings.acse_timeout_s
     entity.dimse_timeout = settings.dimse_timeout_s
@@ -319,6 +364,7 @@ def _on_connection_closed(event: evt.Event) -> None:
         "association ended",
         calling_ae=event.assoc.requestor.ae_title.strip(),
         host=event.assoc.requestor.address,
+        tls=isinstance(event.assoc._server, ReceivingServer) and event.assoc._server.is_tls,
         ended_by=tally.ended_by or "connection lost",
         stored=tally.stored,
         duplicates=tally.duplicates,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from mome_node.errors import StorageError, StorageFullError
-from mome_node.storage.directories import sync_directory
+from mome_node.storage.folders import sync_directory
 from mome_node.storage.slots import Slot, remove
 from mome_node.storage.store import InstanceIdentity, StoredInstance
 

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from mome_node.errors import StorageError, StorageFullError
-from mome_node.storage.directories import sync_directory
+from mome_node.storage.folders import make_own_folder, open_real_file, sync_directory
 from mome_node.storage.incoming import IncomingFile, translated
+from mome_node.storage.room import Free, Room
 from mome_node.storage.slots import Slots
 from mome_node.storage.store import IncomingInstance, InstanceIdentity, StoredInstance
 
@@ -40,22 +41,26 @@ def _free_bytes(path: Path) -> int:
 class LocalStore:
     """Instances below ``root``, readable by this user only. Safe for several threads.
 
-    New instances are refused with StorageFullError while fewer than ``min_free_bytes`` are free.
+    Instances that arrive are refused with StorageFullError while there is no ``room`` for them,
+    or fewer than ``min_free_bytes`` are free where none is given; what ``put`` keeps in one step,
+    our own results, has what is left of the disk.
     """
 
     def __init__(
         self,
         root: Path,
         *,
+        room: Room | None = None,
         min_free_bytes: int = DEFAULT_MIN_FREE_BYTES,
         free_bytes: Callable[[Path], int] = _free_bytes,
     ) -> None:
         self._incoming = root / "incoming"
         self._instances = root / "instances"
-        self._min_free_bytes = min_free_bytes
-        self._free_bytes = free_bytes
         self._background = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="sync")
         self._slots = Slots(str(self._instances), self._background)
+        self._room = room or Room(
+            root, min_free_bytes, max_age_s=0, free=lambda path: Free(free_bytes(path))
+        )
         try:
             self._make_directories(root)
             self._remove_leftovers()
@@ -81,8 +86,10 @@ class LocalStore:
         published.keep_one(self.path(key))
 
     def put(self, identity: InstanceIdentity, dataset: bytes) -> StoredInstance:
-        """Keep an encoded data set in one step, under the digest of what it holds."""
-        self.check_room()
+        """Keep an encoded data set in one step, under the digest of what it holds.
+
+        Above or below the watermark: it is a result.
+        """
         syntax = identity.transfer_syntax_uid.encode("ascii")
         digest = hashlib.sha256(syntax + b"\0" + dataset).hexdigest()
         content = identity.file_meta() + dataset
@@ -116,7 +123,7 @@ class LocalStore:
     def open(self, key: str) -> BinaryIO:
         """Return a reader over the whole file (PS3.10); StorageError if there is none."""
         try:
-            return self.path(key).open("rb")
+            return open_real_file(self.path(key))
         except OSError as error:
             raise StorageError(f"instance {key} cannot be read: {error.strerror}") from error
 
@@ -156,20 +163,18 @@ class LocalStore:
                 yield path.stem, datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
     def check_room(self) -> None:
-        """Raise StorageFullError if less than the watermark is free."""
-        free = self._free_bytes(self._instances)
-        if free < self._min_free_bytes:
-            raise StorageFullError(
-                f"{free} bytes are free, {self._min_free_bytes} must stay free: make room"
-            )
+        """Raise StorageFullError if there is no room for instances that arrive."""
+        try:
+            self._room.check()
+        except OSError as error:
+            raise translated(error) from error
 
     def _make_directories(self, root: Path) -> None:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._incoming.mkdir(mode=0o700, exist_ok=True)
-        self._instances.mkdir(mode=0o700, exist_ok=True)
+        for folder in (root, self._incoming, self._instances):
+            make_own_folder(folder)
         # All at once, so that no later instance needs the sync of a directory's parent.
         for number in range(256):
-            (self._instances / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+            make_own_folder(self._instances / f"{number:02x}")
         sync_directory(self._instances)
         sync_directory(root)
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from mome_node.storage.directories import sync_directory
+from mome_node.storage.folders import sync_directory
 
 _MADE_AT_ONCE: Final = 8
 _REFILLED_BELOW: Final = 8

@@ -4,12 +4,15 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import trustme
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.sop_class import Verification
 
+from mome_node.catalog.catalog import Catalog
 from mome_node.errors import ModelError
 from mome_node.jobs.requests import InstalledModel
 from mome_node.mome.statement import HISTOLOGY_PROVEN
@@ -17,6 +20,8 @@ from mome_node.settings import load_settings
 from mome_node.settings_file import default_settings_file
 
 Config = Callable[[str], Path]
+
+TLS = '[dicom.tls]\ncertificate = "mome.pem"\nkey = "mome.key"'
 
 UNASSERTED = InstalledModel(
     "subtype", "1", "f" * 64, "tnbc", False, False, "cpu", applies_when=(HISTOLOGY_PROVEN,)
@@ -123,6 +128,8 @@ def test_a_node_that_would_work_passes_every_check(run, config: Config) -> None:
     found = verdicts(done.out)
     assert found["settings"] == found["database"] == ["ok"]
     assert found["storage"][0] in {"ok", "note"}  # a note where the disk is small
+    assert found["tls"] == ["note"]  # there is none
+    assert found["limits"] == ["ok"]
     assert found["models"] == ["ok", "note"]
     assert "it evaluates only exams marked Synthetic Data" in done.out
     assert found["peers"] == ["note", "ok"]
@@ -185,6 +192,68 @@ def test_a_pause_is_told(run, config: Config, models) -> None:
     done = run("check", "--config", path)
     assert done.status == 0
     assert "`mome-node resume` ends that" in done.out
+
+
+def test_what_is_wrong_with_tls_is_told(run, config: Config, models, tmp_path: Path) -> None:
+    models(CLINICAL)
+    missing = run("check", "--config", config('[dicom.tls]\ncertificate = "a"\nkey = "b"'))
+    assert missing.status == 1
+    assert f"dicom.tls.certificate: {tmp_path / 'a'}: no such file" in missing.out
+
+
+def test_what_tls_does_is_told(run, config: Config, models, tmp_path: Path) -> None:
+    models(CLINICAL)
+    issued = trustme.CA().issue_cert("mome", not_after=datetime.now(UTC) + timedelta(days=9.5))
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "mome.pem")
+    issued.private_key_pem.write_to_path(tmp_path / "mome.key")
+    (tmp_path / "mome.key").chmod(0o600)
+    done = run("check", "--config", config(TLS))
+    assert done.status == 0
+    assert verdicts(done.out)["tls"] == ["ok", "note", "note", "note"]
+    for words in (
+        "port 2762, TLS 1.2 or later, valid to",
+        "in 9 days: renew it",
+        "dicom.tls.client_ca is not set",
+        "port 11112 is open without TLS",
+    ):
+        assert words in done.out
+
+
+def test_limits_that_the_system_does_not_grant_are_told(
+    run, config: Config, models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models(CLINICAL)
+    monkeypatch.setattr("mome_node.ingest.open_files.resource.getrlimit", lambda _: (64, 128))
+    done = run("check", "--config", config("[dicom]\nmax_associations = 100"))
+    assert verdicts(done.out)["limits"] == ["FAILED"]
+    assert "the system allows this process 128: allow more (LimitNOFILE" in done.out
+
+
+def test_a_disk_without_room_is_told(run, config: Config, models) -> None:
+    models(CLINICAL)
+    done = run("check", "--config", config("[storage]\nmin_free_mb = 100000000"))
+    assert done.status == 1
+    assert "new instances are refused (A700)" in done.out
+
+
+def test_an_alarm_is_told_by_check_and_beside_the_studies(run, config: Config, models) -> None:
+    models(CLINICAL)
+    path = config("")
+    with Catalog.open(load_settings(path).database_url) as catalog:
+        catalog.begin_alarm("disk", "99 MiB are free", datetime(2026, 1, 1, tzinfo=UTC))
+    checked = run("check", "--config", path)
+    assert checked.status == 1
+    assert verdicts(checked.out)["alarms"] == ["FAILED"]
+    listed = run("studies", "--config", path, "--json")
+    assert (listed.status, listed.out) == (0, "[]\n")
+    assert "ALARM disk, since 2026-01-01 00:00 UTC: 99 MiB are free" in listed.err
+
+
+def test_a_peer_whose_name_nobody_knows_is_told(run, config: Config, models) -> None:
+    models(CLINICAL)
+    peers = '[dicom]\nallowed_peers = [{ ae = "PACS", host = "pacs.invalid" }]'
+    done = run("check", "--config", config(peers))
+    assert "PACS is not let in: pacs.invalid:" in done.out
 
 
 @pytest.mark.parametrize("command", ["check", "serve", "studies", "pause"])

@@ -35,6 +35,11 @@ EXPLICIT = str(ExplicitVRLittleEndian)
 STUDY = "1.2.3.4"
 
 
+def utc_now() -> datetime:
+    """The time at which certificates of a test are valid."""
+    return datetime.now(UTC)
+
+
 class Clock:
     """A clock that goes one second a look."""
 

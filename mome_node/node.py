@@ -34,6 +34,7 @@ from mome_node.jobs.models import ModelChoice
 from mome_node.jobs.runner import Runner
 from mome_node.jobs.stages import SitePolicy, Stages
 from mome_node.jobs.worker import InferenceProcess
+from mome_node.node_web import WebDoor
 from mome_node.query.cfind import CFindQuery
 from mome_node.query.dicomweb import DicomWeb, Service
 from mome_node.query.qido import QidoQuery
@@ -63,13 +64,20 @@ class Node:
         self.catalog = Catalog.open(settings.database_url)
         self._store = LocalStore(settings.node.data_dir)
         self._worker = inference_process(settings)
-        self._scp = _receiver(settings, self._store, self.catalog, clock)
+        reception = _reception(settings, self._store, self.catalog, clock)
+        self._scp = _receiver(settings, reception, self.catalog, clock)
+        self._web = WebDoor(settings.web, reception) if settings.web.enabled else None
         self._runner: Runner | None = None
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
         return self._scp.port
+
+    @property
+    def web_url(self) -> str | None:
+        """Where HTTP is listened on; None where it is not."""
+        return self._web.url if self._web is not None else None
 
     def start(self) -> None:
         """Load the models, take up what a crash interrupted, and open the door last."""
@@ -94,9 +102,13 @@ class Node:
         self._runner = Runner(self.catalog, stages, outbox, archive=archive)
         self._runner.start()
         self._scp.start()
+        if self._web is not None:
+            self._web.start()
 
     def stop(self) -> None:
         """Close the door, let what runs end, and let go of the data."""
+        if self._web is not None:
+            self._web.stop()
         self._scp.stop()
         if self._runner is not None:
             self._runner.stop()
@@ -241,11 +253,17 @@ def archive_counts(settings: Settings, source: SeriesCounts | None) -> ArchiveCo
     return ArchiveCounts(source, every_s, time.monotonic) if source and every_s else None
 
 
-def _receiver(
+def _reception(
     settings: Settings, store: LocalStore, catalog: Catalog, clock: Callable[[], datetime]
+) -> Reception:
+    limits = ReceiptLimits(max_dataset_bytes=settings.dicom.max_instance_mb << 20)
+    return Reception(store, catalog, clock, limits)
+
+
+def _receiver(
+    settings: Settings, reception: Reception, catalog: Catalog, clock: Callable[[], datetime]
 ) -> StorageScp:
     dicom = settings.dicom
-    limits = ReceiptLimits(max_dataset_bytes=dicom.max_instance_mb << 20)
     return StorageScp(
         ScpSettings(
             ae_title=settings.node.ae_title,
@@ -254,7 +272,7 @@ def _receiver(
             max_associations=dicom.max_associations,
             network_timeout_s=dicom.network_timeout_s,
         ),
-        Reception(store, catalog, clock, limits),
+        reception,
         Admission(
             tuple(AllowedPeer(p.ae, p.host, p.may_reject) for p in dicom.allowed_peers),
             dicom.allow_any_peer,

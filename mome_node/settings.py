@@ -39,6 +39,7 @@ from mome_node.settings_values import (
     Text,
     WebUrl,
 )
+from mome_node.settings_web import WebSettings, web_contradictions, with_absolute_web_files
 
 ENV_PREFIX = "MOME_"
 ENV_DELIMITER = "__"
@@ -249,6 +250,7 @@ class Settings(BaseSettings):
     model: tuple[ModelSettings, ...] = (ModelSettings(package="demo"),)
     destination: tuple[DestinationSettings, ...] = ()
     pacs: tuple[PacsSettings, ...] = ()
+    web: WebSettings = WebSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -321,7 +323,8 @@ def _absolute(settings: Settings, base: Path) -> Settings:
         else m.model_copy(update={"package": str((base / m.package).resolve())})
         for m in settings.model
     )
-    update = {"node": node, "database": database, "model": models}
+    web = with_absolute_web_files(settings.web, base)
+    update = {"node": node, "web": web, "database": database, "model": models}
     return settings.model_copy(
         update=update | {"pacs": tuple(_with_absolute_files(p, base) for p in settings.pacs)}
     )
@@ -338,6 +341,7 @@ def _sqlite_url(path: Path) -> str:
 
 def _contradictions(settings: Settings) -> Iterator[str]:
     """What each value allows and all of them together do not."""
+    yield from web_contradictions(settings.web)
     names = [d.name for d in settings.destination]
     if len(set(names)) < len(names):
         yield f"destination.name: found {names}; allowed: each name once"

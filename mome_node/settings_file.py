@@ -21,6 +21,7 @@ HEADER = """\
 
 EXAMPLES: dict[str, Any] = {
     "allowed_peers": [{"ae": "PACS", "host": "10.0.0.5"}],
+    "tokens": [{"name": "gateway", "file": "gateway.token"}],
     "asserts": ["histology-proven invasive cancer"],
     "when": {"study_description": "staging|neoadj"},
     "known": [{"facts": ["implants"], "when": {"study_description": "implant"}}],
@@ -32,6 +33,8 @@ EXAMPLES: dict[str, Any] = {
 
 NOT_SET = {
     "DatabaseSettings.url": "sqlite:///mome-data/catalog.db",
+    "WebSettings.certificate": "node.pem",
+    "WebSettings.key": "node-key.pem",
     "PacsSettings.url": "https://pacs.example.org/dicom-web",
     "PacsSettings.token_file": "pacs.token",
     "PacsSettings.ca_file": "hospital-ca.pem",

@@ -34,7 +34,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "settings_values": frozenset(),
     "settings_faults": frozenset(),
     "settings_studies": frozenset({"settings_values", "fitness"}),
-    "settings": frozenset({"settings_values", "settings_faults", "settings_studies"}),
+    "settings_web": frozenset({"settings_values"}),
+    "settings": frozenset(
+        {"settings_values", "settings_faults", "settings_studies", "settings_web"}
+    ),
     "settings_file": frozenset({"settings"}),
     # Stages, in the order of the data's way.
     "dicom": frozenset(),
@@ -51,8 +54,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "survey": frozenset({"dicom", "assembly", "query"}),
     "jobs": STAGES | {"logs"},
     # Around them.
+    "web": frozenset(),
+    "node_web": frozenset({"ingest", "settings_web", "web"}),
     "phantom": frozenset({"dicom", "volumes"}),
-    "node": STAGES | {"jobs", "query", "settings", "settings_studies"},
+    "node": STAGES | {"jobs", "query", "settings", "settings_studies", "node_web"},
     "demonstration": STAGES | {"jobs", "query", "phantom", "settings", "logs", "node"},
     "bench": frozenset(
         {"dicom", "storage", "catalog", "assembly", "volumes", "mome", "jobs", "phantom"}
@@ -77,6 +82,7 @@ TYPES_ONLY = {
 ONLY_BY = {
     # Nothing else builds a node's parts, and nothing below speaks to people.
     "node": {"cli", "demonstration/run.py"},
+    "node_web": {"node"},
     "cli": {"cli"},
 }
 PROGRAMS = {f"demonstration/{name}.py" for name in ("evaluate", "make_package", "sanity")}

@@ -89,7 +89,9 @@ def test_the_written_file_names_every_key_with_its_description() -> None:
     lines = {line.removeprefix("# ").partition(" = ")[0] for line in text.splitlines()}
     words = " ".join(line.removeprefix("# ") for line in text.splitlines())
     for path, section in sections():
-        if path in {"", "dicom.allowed_peers", "model.when"} or path.startswith("fitness.known"):
+        if path in {"", "dicom.allowed_peers", "model.when", "web.tokens"} or path.startswith(
+            "fitness.known"
+        ):
             continue  # their keys: an example, in one line
         assert f"[{path}]" in text
         assert section.__doc__ is not None
@@ -106,7 +108,7 @@ def test_what_the_written_file_comments_out_can_be_taken_in(load: Load, tmp_path
         for line in default_settings_file().splitlines()
         if " = " in line or line.startswith(("[", "# [["))
     ]
-    empty = {"allowed_peers = []", "known = []", "asserts = []", "when = {}"}
+    empty = {"allowed_peers = []", "tokens = []", "known = []", "asserts = []", "when = {}"}
     assert empty <= set(commented)
     taken = [line for line in commented if line not in empty]
     settings = load("\n".join(taken))

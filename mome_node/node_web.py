@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -16,7 +17,7 @@ from mome_node.ingest.stow import MAY_REJECT, StowDoor
 from mome_node.settings_web import WebSettings
 from mome_node.web.limits import ConnectionLimits
 from mome_node.web.server import WebServer, WebServerSettings
-from mome_node.web.tokens import BearerTokens, read_token, unauthenticated
+from mome_node.web.tokens import BearerTokens, Token, read_token, unauthenticated
 
 
 class WebDoor:
@@ -29,17 +30,7 @@ class WebDoor:
         ]
         tls = _tls(settings.certificate, settings.key)
         self._stow = StowDoor(reception, StowLimits(settings.max_request_mb << 20))
-        application = Starlette(
-            routes=self._stow.routes(),
-            middleware=[
-                Middleware(
-                    AuthenticationMiddleware,
-                    backend=BearerTokens(tokens),
-                    on_error=unauthenticated,
-                )
-            ],
-        )
-        self._server = WebServer(application, server_settings(settings), tls)
+        self._server = WebServer(application(self._stow, tokens), server_settings(settings), tls)
 
     @property
     def url(self) -> str:
@@ -54,6 +45,14 @@ class WebDoor:
         """Close it, and wait for what is being received."""
         self._server.stop()
         self._stow.close()
+
+
+def application(stow: StowDoor, tokens: Sequence[Token]) -> Starlette:
+    """All routes, behind the tokens: a stranger is not even told which there are."""
+    gate = Middleware(
+        AuthenticationMiddleware, backend=BearerTokens(tokens), on_error=unauthenticated
+    )
+    return Starlette(routes=stow.routes(), middleware=[gate])
 
 
 def server_settings(settings: WebSettings) -> WebServerSettings:

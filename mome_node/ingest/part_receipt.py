@@ -73,7 +73,7 @@ class PartReceipt:
 
     def end(self) -> None:
         """Answer for the part; the instance is durable then, or gone."""
-        arriving, self._arriving = self._arriving, None
+        arriving = self._arriving
         if arriving is None:
             part = StoredPart("", "", self._refused())
         else:
@@ -84,6 +84,7 @@ class PartReceipt:
                 of_study=self._of_study,
             )
             part = _named(arriving, outcome)
+            self._arriving = None
         self.stored.append(part)
         if part.outcome.status is Status.OUT_OF_RESOURCES and len(self.stored) == 1:
             raise RequestRefusal(HTTPStatus.SERVICE_UNAVAILABLE, part.outcome.comment)

@@ -24,6 +24,7 @@ from mome_node.web.limits import ConnectionLimits
 log = structlog.get_logger(__name__)
 
 _READ_BYTES: Final = 1 << 17
+_VERSIONS: Final = frozenset({b"1.0", b"1.1"})
 
 
 class Connection:
@@ -83,7 +84,12 @@ class Connection:
         except h11.RemoteProtocolError as error:
             await self._refuse(HTTPStatus(error.error_status_hint))
             return None
-        return event if isinstance(event, h11.Request) else None
+        if not isinstance(event, h11.Request):
+            return None
+        if event.http_version not in _VERSIONS:
+            await self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+            return None
+        return event
 
     async def _refuse(self, status: HTTPStatus) -> None:
         """Answer what is no HTTP request."""

@@ -6,7 +6,9 @@ import asyncio
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Self
 
 import structlog
@@ -46,8 +48,8 @@ class WebServer:
         self._settings = settings
         self._tls = tls
         self._listener: socket.socket | None = None
-        self._loop = asyncio.new_event_loop()
-        self._serving: asyncio.Task[None] | None = None
+        self._cancel: Callable[[], object] = bool
+        self._is_serving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     @property
@@ -75,13 +77,14 @@ class WebServer:
                 f"web: cannot listen on {host} port {port}: {error.strerror}"
             ) from error
         self._thread.start()
+        self._is_serving.wait()
         log.info("web server listens", url=self.url)
 
     def stop(self) -> None:
         """Stop listening and end every connection; what is open is cut off. Once."""
         if self._listener is None:
             return
-        self._loop.call_soon_threadsafe(self._cancel)
+        self._cancel()
         self._thread.join()
         self._listener.close()
         self._listener = None
@@ -93,18 +96,16 @@ class WebServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _cancel(self) -> None:
-        if self._serving is not None:
-            self._serving.cancel()
-
     def _run(self) -> None:
         assert self._listener is not None  # the thread starts after it
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve(self._listener))
+        asyncio.run(self._serve(self._listener))
 
     async def _serve(self, listener: socket.socket) -> None:
         """Accept connections until this is cancelled, and end them then."""
-        self._serving = asyncio.current_task()
+        loop, serving = asyncio.get_running_loop(), asyncio.current_task()
+        assert serving is not None  # this is it
+        self._cancel = partial(loop.call_soon_threadsafe, serving.cancel)
+        self._is_serving.set()
         places = asyncio.Semaphore(self._settings.max_connections)
         open_ones: set[asyncio.Task[None]] = set()
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import httpx
@@ -65,9 +65,10 @@ def told(response: httpx.Response) -> Told:
 
 @dataclass(frozen=True)
 class Door:
-    """Where a test's door listens."""
+    """Where a test's door listens. ``close`` waits for what is being received."""
 
     port: int
+    close: Callable[[], None]
 
     def post(self, content, *, path: str = STUDIES, token: str = TOKEN, **headers: str):
         fields = {"Content-Type": MULTIPART, "Authorization": f"Bearer {token}"}

@@ -185,10 +185,13 @@ def open_door(token_file: Path):
     """Open a door to a receipt; all are closed at the end."""
     opened = []
 
-    def open_one(reception: Reception, limits: StowLimits = STOW_LIMITS) -> Door:
+    def open_one(
+        reception: Reception, limits: StowLimits = STOW_LIMITS, *, patience_s: float = 30.0
+    ) -> Door:
         stow = StowDoor(reception, limits)
         app = application(stow, [read_token("gateway", token_file)])
-        settings = WebServerSettings(port=0, connection=ConnectionLimits(linger_s=5.0))
+        connection = ConnectionLimits(body_window_s=patience_s, linger_s=5.0)
+        settings = WebServerSettings(port=0, connection=connection)
         server = WebServer(app, settings)
         server.start()
 

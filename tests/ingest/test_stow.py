@@ -355,6 +355,20 @@ def test_request_cut_in_the_middle_leaves_what_was_whole_and_nothing_else(
     assert_nothing_is_left(node, door, instances=1)
 
 
+def test_sender_that_falls_silent_is_told_what_was_kept_and_leaves_nothing_else(
+    node, open_door, file
+):
+    door = open_door(node.reception, patience_s=0.5)
+    first = multipart([file()])[: -len(f"--{BOUNDARY}--\r\n")]
+    second = multipart([file("1.2.3.4.5.2", PixelData=bytes(MIB))])[: MIB // 2]
+    with door.connect() as connection:
+        connection.sendall(door.head(f"Content-Length: {2 * MIB}") + first + second)
+        answer = until_closed(connection)
+    assert answer.startswith(b"HTTP/1.1 408 Request Timeout")
+    assert b'"1.2.3.4.5.1"' in answer
+    assert_nothing_is_left(node, door, instances=1)
+
+
 def test_body_without_its_closing_boundary_is_told_apart_from_a_whole_one(node, door, file):
     whole = multipart([file(), file("1.2.3.4.5.2")])
     answer = told(door.post(whole[: -len(f"\r\n--{BOUNDARY}--\r\n")]))

@@ -32,7 +32,7 @@ END_S = 300.0
 class ServedNode:
     """One node with its data in ``folder``, whose results go to ``pacs``.
 
-    ``more_settings`` are further sections of its node.toml.
+    ``more_settings``: TOML that is added to its settings.
     """
 
     folder: Path

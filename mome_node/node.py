@@ -38,6 +38,7 @@ from mome_node.jobs.runner import Runner
 from mome_node.jobs.stages import SitePolicy, Stages
 from mome_node.jobs.timers import Timers
 from mome_node.jobs.worker import InferenceProcess
+from mome_node.node_web import WebDoor
 from mome_node.query.cfind import CFindQuery
 from mome_node.query.dicomweb import DicomWeb, Service
 from mome_node.query.qido import QidoQuery
@@ -73,7 +74,9 @@ class Node:
         room = instance_room(settings)
         self._store = LocalStore(settings.node.data_dir, room=room)
         self._worker = inference_process(settings)
-        self._scp = _receiver(settings, self._store, self.catalog, clock)
+        reception = _reception(settings, self._store, self.catalog, clock)
+        self._scp = _receiver(settings, reception, self.catalog, clock)
+        self._web = WebDoor(settings.web, reception, clock()) if settings.web.enabled else None
         self._runner: Runner | None = None
         files = tls_files(settings.dicom.tls)
         certificates = CertificateWatch(validities(files) if files else (), clock)
@@ -89,6 +92,11 @@ class Node:
     def port(self) -> int:
         """The port that is listened on; the one for TLS where there is no other."""
         return self._scp.port if self._settings.dicom.plain else self._scp.tls_port
+
+    @property
+    def web_url(self) -> str | None:
+        """Where HTTP is listened on; None where it is not."""
+        return self._web.url if self._web is not None else None
 
     def start(self) -> None:
         """Load the models, take up what a crash interrupted, and open the door last."""
@@ -114,9 +122,13 @@ class Node:
         self._runner.start()
         self._watches.start()
         self._scp.start()
+        if self._web is not None:
+            self._web.start()
 
     def stop(self) -> None:
         """Close the door, let what runs end, and let go of the data."""
+        if self._web is not None:
+            self._web.stop()
         self._scp.stop()
         self._watches.ask_to_stop()
         if self._runner is not None:
@@ -308,15 +320,21 @@ def peer_rates(settings: Settings) -> PeerRates:
     )
 
 
-def _receiver(
+def _reception(
     settings: Settings, store: LocalStore, catalog: Catalog, clock: Callable[[], datetime]
+) -> Reception:
+    limits = ReceiptLimits(max_dataset_bytes=settings.dicom.max_instance_mb << 20)
+    return Reception(store, catalog, clock, limits, rates=peer_rates(settings))
+
+
+def _receiver(
+    settings: Settings, reception: Reception, catalog: Catalog, clock: Callable[[], datetime]
 ) -> StorageScp:
     dicom = settings.dicom
-    limits = ReceiptLimits(max_dataset_bytes=dicom.max_instance_mb << 20)
     files = tls_files(dicom.tls)
     return StorageScp(
         scp_settings(settings),
-        Reception(store, catalog, clock, limits, rates=peer_rates(settings)),
+        reception,
         Admission(
             tuple(AllowedPeer(p.ae, p.host, p.may_reject) for p in dicom.allowed_peers),
             dicom.allow_any_peer,

@@ -47,6 +47,7 @@ from mome_node.settings_values import (
     Text,
     WebUrl,
 )
+from mome_node.settings_web import WebSettings, web_contradictions, with_absolute_web_files
 
 ENV_PREFIX = "MOME_"
 ENV_DELIMITER = "__"
@@ -222,6 +223,7 @@ class Settings(BaseSettings):
     model: tuple[ModelSettings, ...] = (ModelSettings(package="demo"),)
     destination: tuple[DestinationSettings, ...] = ()
     pacs: tuple[PacsSettings, ...] = ()
+    web: WebSettings = WebSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -295,7 +297,8 @@ def _absolute(settings: Settings, base: Path) -> Settings:
         for m in settings.model
     )
     dicom = with_absolute_files(settings.dicom, base)
-    update = {"node": node, "dicom": dicom, "database": database, "model": models}
+    web = with_absolute_web_files(settings.web, base)
+    update = {"node": node, "dicom": dicom, "web": web, "database": database, "model": models}
     return settings.model_copy(
         update=update | {"pacs": tuple(_with_absolute_files(p, base) for p in settings.pacs)}
     )
@@ -314,6 +317,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     """What each value allows and all of them together do not."""
     yield from dicom_contradictions(settings.dicom)
     yield from storage_contradictions(settings.storage)
+    yield from web_contradictions(settings.web)
     names = [d.name for d in settings.destination]
     if len(set(names)) < len(names):
         yield f"destination.name: found {names}; allowed: each name once"

@@ -22,6 +22,7 @@ HEADER = """\
 EXAMPLES: dict[str, Any] = {
     "allowed_peers": [{"ae": "PACS", "host": "10.0.0.5"}],
     "also_called": ["MOME_TEST"],
+    "tokens": [{"name": "gateway", "file": "gateway.token"}],
     "asserts": ["histology-proven invasive cancer"],
     "when": {"study_description": "staging|neoadj"},
     "known": [{"facts": ["implants"], "when": {"study_description": "implant"}}],
@@ -40,6 +41,8 @@ NOT_SET: dict[str, Any] = {
     "TlsSettings.client_ca": "pacs-ca.pem",
     "StorageSettings.resume_free_mb": 1536,
     "DatabaseSettings.url": "sqlite:///mome-data/catalog.db",
+    "WebSettings.certificate": "node.pem",
+    "WebSettings.key": "node-key.pem",
     "PacsSettings.url": "https://pacs.example.org/dicom-web",
     "PacsSettings.token_file": "pacs.token",
     "PacsSettings.ca_file": "hospital-ca.pem",

@@ -36,8 +36,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "settings_faults": frozenset(),
     "settings_studies": frozenset({"settings_values", "fitness"}),
     "settings_dicom": frozenset({"settings_values"}),
+    "settings_web": frozenset({"settings_values"}),
     "settings": frozenset(
-        {"settings_values", "settings_faults", "settings_studies", "settings_dicom"}
+        {
+            *("settings_values", "settings_faults", "settings_studies"),
+            *("settings_dicom", "settings_web"),
+        }
     ),
     "settings_file": frozenset({"settings"}),
     # Stages, in the order of the data's way.
@@ -55,8 +59,14 @@ ALLOWED: dict[str, frozenset[str]] = {
     "survey": frozenset({"dicom", "assembly", "query"}),
     "jobs": STAGES | {"logs", "tls"},
     # Around them.
+    "web": frozenset(),
+    "node_web": frozenset({"ingest", "settings_web", "tls", "web"}),
     "phantom": frozenset({"dicom", "volumes"}),
-    "node": STAGES | {"jobs", "query", "settings", "settings_studies", "settings_dicom", "tls"},
+    "node": STAGES
+    | {
+        *("jobs", "query", "node_web", "tls"),
+        *("settings", "settings_studies", "settings_dicom"),
+    },
     "demonstration": STAGES | {"jobs", "query", "phantom", "settings", "logs", "node"},
     "bench": frozenset(
         {"dicom", "storage", "catalog", "assembly", "volumes", "mome", "jobs", "phantom"}
@@ -81,6 +91,7 @@ TYPES_ONLY = {
 ONLY_BY = {
     # Nothing else builds a node's parts, and nothing below speaks to people.
     "node": {"cli", "demonstration/run.py"},
+    "node_web": {"node"},
     "cli": {"cli"},
 }
 PROGRAMS = {f"demonstration/{name}.py" for name in ("evaluate", "make_package", "sanity")}

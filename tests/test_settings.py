@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -98,7 +99,9 @@ def test_the_written_file_names_every_key_with_its_description() -> None:
     lines = {line.removeprefix("# ").partition(" = ")[0] for line in text.splitlines()}
     words = " ".join(line.removeprefix("# ") for line in text.splitlines())
     for path, section in sections():
-        if path in {"", "dicom.allowed_peers", "model.when"} or path.startswith("fitness.known"):
+        if path in {"", "dicom.allowed_peers", "model.when", "web.tokens"} or path.startswith(
+            "fitness.known"
+        ):
             continue  # their keys: an example, in one line
         assert f"[{path}]" in text
         assert section.__doc__ is not None
@@ -117,7 +120,10 @@ def test_what_the_written_file_comments_out_can_be_taken_in(load: Load, tmp_path
         for line in default_settings_file().splitlines()
         if " = " in line or line.startswith(("[", "# [["))
     ]
-    empty = {"also_called = []", "allowed_peers = []", "known = []", "asserts = []", "when = {}"}
+    empty = {
+        *("also_called = []", "allowed_peers = []", "tokens = []"),
+        *("known = []", "asserts = []", "when = {}"),
+    }
     assert empty <= set(commented)
     taken = [line for line in commented if line not in empty]
     settings = load("\n".join(taken))
@@ -665,3 +671,48 @@ def test_a_check_in_two_lists_and_a_fact_that_is_none_are_refused(load: Load) ->
         load('[fitness]\nwarn = ["slice-gaps"]\nignore = ["slice-gaps"]\n')
     with pytest.raises(SettingsError, match=r"fitness\.known\.0\.facts\.0: found 'tattoo'"):
         load('[fitness]\nknown = [{ facts = ["tattoo"] }]\n')
+
+
+# The HTTP door
+
+
+def test_the_http_door_is_closed_by_default_and_nobody_comes_in_without_a_token(load: Load) -> None:
+    assert not load().web.enabled
+    with pytest.raises(SettingsError, match=r"web\.tokens: missing"):
+        load("[web]\nenabled = true\n")
+
+
+TOKENS = 'tokens = [{ name = "gateway", file = "gateway.token" }]\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('host = "0.0.0.0"\n', "web.host: found '0.0.0.0' without a certificate"),
+        ('certificate = "node.pem"\n', "web.key: missing"),
+        ('key = "node-key.pem"\n', "web.certificate: missing"),
+        ("port = 0\n", "web.port: found 0"),
+    ],
+)
+def test_tokens_never_cross_the_network_in_the_clear(load: Load, content: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        load(f"[web]\nenabled = true\n{TOKENS}{content}")
+
+
+@pytest.mark.parametrize("name", ["", "with blank", "é", "a/b", "x" * 41, "a\n"])
+def test_a_token_has_a_plain_name_that_stands_once(load: Load, name: str) -> None:
+    tokens = json.dumps(name)
+    with pytest.raises(SettingsError, match=r"web\.tokens\.0\.name"):
+        load(f'[web]\ntokens = [{{ name = {tokens}, file = "a" }}]\n')
+    with pytest.raises(SettingsError, match="each name once"):
+        load('[web]\ntokens = [{ name = "a", file = "1" }, { name = "a", file = "2" }]\n')
+
+
+def test_files_of_the_http_door_are_taken_from_the_settings_folder(
+    load: Load, tmp_path: Path
+) -> None:
+    files = 'certificate = "node.pem"\nkey = "keys/node.pem"\nhost = "10.0.0.7"\n'
+    web = load(f"[web]\nenabled = true\n{TOKENS}{files}").web
+    assert web.certificate == tmp_path / "node.pem"
+    assert web.key == tmp_path / "keys" / "node.pem"
+    assert web.tokens[0].file == tmp_path / "gateway.token"

@@ -36,5 +36,7 @@ def serve(options: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: stop.set())
     with Node(settings) as node:
         say(f"{settings.node.ae_title} receives on port {node.port}; {settings.node.label}")
+        if node.web_url is not None:
+            say(f"HTTP on {node.web_url}: STOW-RS at {node.web_url}/dicom-web/studies")
         stop.wait()
     return 0

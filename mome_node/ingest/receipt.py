@@ -70,16 +70,22 @@ class Reception:
         )
 
     def receive(
-        self, arriving: ArrivingInstance, calling_ae: str, *, may_reject: bool = False
+        self,
+        arriving: ArrivingInstance,
+        calling_ae: str,
+        *,
+        may_reject: bool = False,
+        of_study: str = "",
     ) -> Outcome:
         """Take in an instance whose bytes have all come; how that ended. Uses it up.
 
-        ``may_reject``: what the sender's rejection notes name is taken back. Who sends more than
-        it may hears of it later.
+        ``may_reject``: what the sender's rejection notes name is taken back. ``of_study``: the only
+        study that an instance may be of, empty for any. Who sends more than it may hears of it
+        later.
         """
         delay_s = self._rates.delay_s(calling_ae, 1, arriving.size)
         try:
-            return self._take_in(arriving, calling_ae, may_reject=may_reject)
+            return self._take_in(arriving, calling_ae, of_study, may_reject=may_reject)
         except Refusal as refusal:
             log.warning(
                 "instance refused",
@@ -93,9 +99,13 @@ class Reception:
             if delay_s:
                 self._wait(delay_s)
 
-    def _take_in(self, arriving: ArrivingInstance, calling_ae: str, *, may_reject: bool) -> Outcome:
+    def _take_in(
+        self, arriving: ArrivingInstance, calling_ae: str, of_study: str, *, may_reject: bool
+    ) -> Outcome:
         stored = arriving.finish()  # the disk works while its header is read
         found = self._validated(arriving)
+        if of_study and found.study_uid != of_study:
+            raise Refusal(Status.DOES_NOT_MATCH, "the instance is of another study")
         arrival = Arrival(
             study_uid=found.study_uid,
             series_uid=found.series_uid,

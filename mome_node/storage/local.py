@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from mome_node.errors import StorageError, StorageFullError
+from mome_node.errors import StorageError
 from mome_node.storage.folders import make_own_folder, open_real_file, sync_directory
 from mome_node.storage.incoming import IncomingFile, translated
 from mome_node.storage.room import Free, Room

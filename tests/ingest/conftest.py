@@ -28,11 +28,19 @@ from mome_node.ingest.outcome import Outcome
 from mome_node.ingest.peers import Admission
 from mome_node.ingest.receipt import ReceiptLimits, Reception
 from mome_node.ingest.scp import ScpSettings, StorageScp
+from mome_node.ingest.store_request import StowLimits
+from mome_node.ingest.stow import StowDoor
+from mome_node.node_web import application
 from mome_node.storage.local import LocalStore
 from mome_node.storage.store import InstanceIdentity
+from mome_node.web.limits import ConnectionLimits
+from mome_node.web.server import WebServer, WebServerSettings
+from mome_node.web.tokens import read_token
+from tests.ingest.stow_client import TOKEN, Door, part10
 
 EXPLICIT = str(ExplicitVRLittleEndian)
 STUDY = "1.2.3.4"
+STOW_LIMITS = StowLimits(max_request_bytes=16 << 20, max_parts=20)
 
 
 def utc_now() -> datetime:
@@ -166,3 +174,56 @@ def connect(scp: StorageScp) -> Iterator[Callable[..., Association]]:
     for association in opened:
         if association.is_established:
             association.abort()
+
+
+# The HTTP door
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.token"
+    path.write_text(f"{TOKEN}\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def open_door(token_file: Path):
+    """Open a door to a receipt; all are closed at the end."""
+    opened = []
+
+    def open_one(
+        reception: Reception, limits: StowLimits = STOW_LIMITS, *, patience_s: float = 30.0
+    ) -> Door:
+        stow = StowDoor(reception, limits)
+        app = application(stow, [read_token("gateway", token_file)])
+        connection = ConnectionLimits(body_window_s=patience_s, linger_s=5.0)
+        settings = WebServerSettings(port=0, connection=connection)
+        server = WebServer(app, settings)
+        server.start()
+
+        def close() -> None:
+            server.stop()
+            stow.close()
+
+        opened.append(Door(server.port, close))
+        return opened[-1]
+
+    yield open_one
+    for door in opened:
+        door.close()
+
+
+@pytest.fixture
+def door(node, open_door) -> Door:
+    return open_door(node.reception)
+
+
+@pytest.fixture
+def file(make_dataset, encode):
+    """A PS3.10 file of a small image with this SOP Instance UID."""
+
+    def make(uid: str = "1.2.3.4.5.1", **elements: object) -> bytes:
+        return part10(encode(make_dataset(uid, **elements)), uid)
+
+    return make

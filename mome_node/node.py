@@ -16,15 +16,21 @@ from mome_node.assembly.plan import Role
 from mome_node.assembly.role_rules import site_rule
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.catalog.catalog import Catalog
+from mome_node.catalog.commitments import AskingPeer
 from mome_node.delivery.association import Timeouts, association
+from mome_node.delivery.commitment_check import CommitmentCheck
+from mome_node.delivery.commitment_reports import CommitmentReports, ReportingPolicy
 from mome_node.delivery.destination import Destination
 from mome_node.delivery.dimse import DimseSender
 from mome_node.delivery.outbox import Outbox
+from mome_node.dicom.classes import storage_classes
 from mome_node.errors import SettingsError
 from mome_node.fitness.checks import Outcome
 from mome_node.fitness.knowledge import Known, When
 from mome_node.fitness.policy import SiteFitness
 from mome_node.ingest.availability import NoticeReception
+from mome_node.ingest.commitment import CommitmentReception
+from mome_node.ingest.event_reports import AskingAssociations
 from mome_node.ingest.orphans import remove_unindexed
 from mome_node.ingest.peers import Admission, AllowedPeer
 from mome_node.ingest.receipt import ReceiptLimits, Reception
@@ -63,7 +69,8 @@ class Node:
         self.catalog = Catalog.open(settings.database_url)
         self._store = LocalStore(settings.node.data_dir)
         self._worker = inference_process(settings)
-        self._scp = _receiver(settings, self._store, self.catalog, clock)
+        self._asking = AskingAssociations()
+        self._scp = _receiver(settings, self._store, self.catalog, clock, self._asking)
         self._runner: Runner | None = None
 
     @property
@@ -91,9 +98,25 @@ class Node:
             clock=self._clock,
         )
         archive = archive_counts(self._settings, series_counts(self._settings))
-        self._runner = Runner(self.catalog, stages, outbox, archive=archive)
+        self._runner = Runner(
+            self.catalog, stages, outbox, archive=archive, reports=self._commitment_reports()
+        )
         self._runner.start()
         self._scp.start()
+
+    def _commitment_reports(self) -> CommitmentReports:
+        said = self._settings.commitment
+        ledger = self.catalog.commitments
+        return CommitmentReports(
+            ledger,
+            CommitmentCheck(
+                ledger, self._store.open, frozenset(storage_classes()), said.digest_mb << 20
+            ),
+            channel_of=self._asking.find,
+            listener_of=lambda peer: report_listener(self._settings, peer),
+            clock=self._clock,
+            policy=ReportingPolicy(wait_s=said.wait_s, give_up_s=said.give_up_h * 3600),
+        )
 
     def stop(self) -> None:
         """Close the door, let what runs end, and let go of the data."""
@@ -170,6 +193,18 @@ def destinations(settings: Settings) -> tuple[Destination, ...]:
     )
 
 
+def report_listener(settings: Settings, peer: AskingPeer) -> Destination | None:
+    """Where a peer takes reports on storage commitment: at the address that it asked from."""
+    for allowed in settings.dicom.allowed_peers:
+        if allowed.port is not None and AllowedPeer(allowed.ae, allowed.host).is_called(
+            peer.ae_title, peer.address
+        ):
+            return Destination(
+                allowed.ae, allowed.ae, peer.address, allowed.port, settings.node.ae_title
+            )
+    return None
+
+
 def archive(pacs: PacsSettings, settings: Settings) -> tuple[ArchiveQuery, WadoSource | None]:
     """The way to ask an archive, and where its instances come from if it speaks DICOMweb.
 
@@ -242,7 +277,11 @@ def archive_counts(settings: Settings, source: SeriesCounts | None) -> ArchiveCo
 
 
 def _receiver(
-    settings: Settings, store: LocalStore, catalog: Catalog, clock: Callable[[], datetime]
+    settings: Settings,
+    store: LocalStore,
+    catalog: Catalog,
+    clock: Callable[[], datetime],
+    asking: AskingAssociations,
 ) -> StorageScp:
     dicom = settings.dicom
     limits = ReceiptLimits(max_dataset_bytes=dicom.max_instance_mb << 20)
@@ -260,6 +299,7 @@ def _receiver(
             dicom.allow_any_peer,
         ),
         notices=NoticeReception(catalog, clock),
+        commitment=CommitmentReception(catalog.commitments, clock, asking),
     )
 
 

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sqlalchemy import URL, make_url
 
 from mome_node.errors import SettingsError
+from mome_node.settings_commitment import CommitmentSettings
 from mome_node.settings_faults import check_environment, faults, unknown_key
 from mome_node.settings_studies import Condition as Condition
 from mome_node.settings_studies import (
@@ -67,6 +68,11 @@ class Peer(Section):
 
     ae: AETitle = Field(description="Its calling AE title.")
     host: Host = Field(description="The address that it calls from.")
+    port: Port | None = Field(
+        None,
+        description="Where it listens, for reports on storage commitment. Without it they go only "
+        "over the association that the peer asked on.",
+    )
     may_reject: bool = Field(
         False,
         description="Apply its rejection notes (IHE IOCM): what they name is not read any more.",
@@ -241,6 +247,7 @@ class Settings(BaseSettings):
 
     node: NodeSettings = NodeSettings()
     dicom: DicomSettings = DicomSettings()
+    commitment: CommitmentSettings = CommitmentSettings()
     database: DatabaseSettings = DatabaseSettings()
     assembly: AssemblySettings = AssemblySettings()
     series_role: tuple[SeriesRoleSettings, ...] = ()

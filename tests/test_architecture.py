@@ -34,7 +34,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "settings_values": frozenset(),
     "settings_faults": frozenset(),
     "settings_studies": frozenset({"settings_values", "fitness"}),
-    "settings": frozenset({"settings_values", "settings_faults", "settings_studies"}),
+    "settings_commitment": frozenset({"settings_values"}),
+    "settings": frozenset(
+        {"settings_values", "settings_faults", "settings_studies", "settings_commitment"}
+    ),
     "settings_file": frozenset({"settings"}),
     # Stages, in the order of the data's way.
     "dicom": frozenset(),

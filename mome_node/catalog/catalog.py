@@ -20,6 +20,7 @@ from mome_node.catalog import (
     studies,
 )
 from mome_node.catalog.changes import HoldReason
+from mome_node.catalog.commitments import CommitmentLedger
 from mome_node.catalog.database import ContradictionError, Database
 from mome_node.catalog.migrate import migrate
 from mome_node.catalog.quarantine import QuarantinedStudy
@@ -49,6 +50,7 @@ class Catalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.commitments = CommitmentLedger(database)
 
     @classmethod
     def open(cls, url: str) -> Self:

@@ -1,9 +1,9 @@
-"""Data sets of requests: of C-STORE written to the store while they arrive, of N-CREATE kept.
+"""Data sets of requests: of C-STORE written to the store while they arrive, of DIMSE-N kept.
 
 pynetdicom gathers a request's data set in memory, or in a temporary file that outlives an abort.
 Its DIMSE service provider is replaced here, for the associations that we accept, by one that
 hands the bytes to the receipt as they come, so that memory stays flat and nothing is left over.
-Attribute lists of N-CREATE requests are small; more of them than is allowed is dropped.
+What N-CREATE and N-ACTION requests hold is small; more of it than is allowed is dropped.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from typing import Final
 from pydicom.uid import UID
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ, N_CREATE_RQ, DIMSEMessage
+from pynetdicom.dimse_messages import C_STORE_RQ, N_ACTION_RQ, N_CREATE_RQ, DIMSEMessage
+from pynetdicom.dimse_primitives import N_EVENT_REPORT, DimseServiceType
 from pynetdicom.pdu_primitives import P_DATA
 
+from mome_node.dicom.commitment import COMMITMENT_CLASS, COMMITMENT_INSTANCE
 from mome_node.dicom.uids import is_valid_uid
 from mome_node.ingest.arriving import ArrivingInstance
 from mome_node.ingest.availability import MAX_NOTICE_BYTES, NOTICE_CLASS
+from mome_node.ingest.event_reports import EventReports
 from mome_node.ingest.outcome import Outcome, Status
 from mome_node.ingest.receipt import Reception
 from mome_node.storage.store import InstanceIdentity
@@ -29,6 +32,7 @@ from mome_node.storage.store import InstanceIdentity
 _MAX_COMMAND_BYTES: Final = 1 << 16
 _MAX_WAITING_REQUESTS: Final = 8  # no asynchronous operations are negotiated: one would do
 _STAND_IN_UID: Final = UID("2.25.0")
+_NO_ACTION: Final = 0
 _INVALID_PDU: Final = "Evt19"  # PS3.8 9.2.1: ends in an A-ABORT
 
 
@@ -58,8 +62,8 @@ class AssociationTally:
 class ArrivingDataset(BytesIO):
     """Stands where pynetdicom keeps a message's data set, and passes a C-STORE's bytes on.
 
-    Of an N-CREATE request it holds the bytes themselves, unless they are ``too_large``, and whether
-    the UIDs of its command can be used.
+    Of an N-CREATE or N-ACTION request it holds the bytes themselves, unless they are ``too_large``,
+    and whether its command names what our services know.
     """
 
     def __init__(self, provider: StreamingProvider, message: DIMSEMessage) -> None:
@@ -69,13 +73,14 @@ class ArrivingDataset(BytesIO):
         self.arriving: ArrivingInstance | None = None
         self.too_large = False
         self.names_notice = True
+        self.names_commitment = True
         self.instance_is_valid = True
 
     def write(self, data: bytes) -> int:  # type: ignore[override] # pynetdicom passes bytes
         """Take bytes of the data set; other messages' data sets are none of our services'."""
         if isinstance(self._message, C_STORE_RQ):
             self.opened().write(data)
-        elif isinstance(self._message, N_CREATE_RQ) and not self.too_large:
+        elif isinstance(self._message, N_CREATE_RQ | N_ACTION_RQ) and not self.too_large:
             self.too_large = not self._provider.has_room_for(len(data))
             if self.too_large:
                 self.seek(0)
@@ -97,6 +102,7 @@ class StreamingProvider(DIMSEServiceProvider):
     def __init__(self, association: Association, reception: Reception) -> None:
         super().__init__(association)
         self.tally = AssociationTally()
+        self.reports = EventReports(association)
         self._reception = reception
         self._unanswered: set[ArrivingInstance] = set()
         self._notice_bytes = 0
@@ -113,6 +119,21 @@ class StreamingProvider(DIMSEServiceProvider):
             self.dul.event_queue.put(_INVALID_PDU)
             return
         super().receive_primitive(primitive)
+
+    def get_msg(self, block: bool = False) -> tuple[None, None] | tuple[int, DimseServiceType]:
+        """Return the next request; the association's own thread asks for it again and again.
+
+        Reports of ours go out when there is none, and what answers them is no request.
+        """
+        received = super().get_msg(block)
+        if received[0] is None:
+            if self.message is None:  # else a request is arriving
+                self.reports.send_waiting()
+            return received
+        if isinstance(received[1], N_EVENT_REPORT):
+            self.reports.answered(received[1])
+            return None, None
+        return received
 
     def open_instance(self, message: DIMSEMessage) -> ArrivingInstance:
         """Begin the receipt of the instance that a C-STORE request announces."""
@@ -156,6 +177,7 @@ class StreamingProvider(DIMSEServiceProvider):
 
     def discard_unanswered(self) -> None:
         """Forget what was on its way when the connection ended."""
+        self.reports.close()
         with self._lock:
             self._is_closed = True
             for arriving in self._unanswered:
@@ -173,6 +195,8 @@ def replace_unusable_uids(message: DIMSEMessage) -> None:
         return
     if isinstance(message, N_CREATE_RQ):
         _replace_notice_uids(message, message.data_set)
+    if isinstance(message, N_ACTION_RQ):
+        _replace_action_uids(message, message.data_set)
     if not isinstance(message, C_STORE_RQ):
         return
     message.data_set.opened()
@@ -193,3 +217,14 @@ def _replace_notice_uids(message: N_CREATE_RQ, attributes: ArrivingDataset) -> N
     elif not isinstance(instance, str) or not is_valid_uid(instance):
         attributes.instance_is_valid = False
         command.AffectedSOPInstanceUID = _STAND_IN_UID
+
+
+def _replace_action_uids(message: N_ACTION_RQ, information: ArrivingDataset) -> None:
+    """Lead every N-ACTION request to the one service that answers it, whatever it names."""
+    command = message.command_set
+    information.names_commitment = command.get("RequestedSOPClassUID") == COMMITMENT_CLASS
+    information.instance_is_valid = command.get("RequestedSOPInstanceUID") == COMMITMENT_INSTANCE
+    command.RequestedSOPClassUID = UID(COMMITMENT_CLASS)
+    command.RequestedSOPInstanceUID = UID(COMMITMENT_INSTANCE)
+    if not isinstance(command.get("ActionTypeID"), int):
+        command.ActionTypeID = _NO_ACTION

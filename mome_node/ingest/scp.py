@@ -1,9 +1,13 @@
-"""The DIMSE door: Verification, Storage and availability notices (PS3.4 annexes A, B and R)."""
+"""The DIMSE door: Verification, Storage, Storage Commitment and availability notices.
+
+PS3.4 annexes A, B, J and R.
+"""
 
 from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final, Self
 
 import structlog
@@ -17,17 +21,19 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE, N_CREATE
+from pynetdicom.dimse_primitives import C_STORE, N_ACTION, N_CREATE
 from pynetdicom.pdu import A_ABORT_RQ, A_RELEASE_RQ
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import register_uid, uid_to_service_class
 from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
 
+from mome_node.catalog.commitments import AskingPeer
 from mome_node.dicom.classes import (
     PRIVATE_STORAGE_CLASSES,
     decodable_transfer_syntaxes,
     storage_classes,
 )
+from mome_node.dicom.commitment import COMMITMENT_CLASS
 from mome_node.dicom.rejection_note import KEY_OBJECT_SELECTION
 from mome_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from mome_node.errors import SettingsError
@@ -38,7 +44,9 @@ from mome_node.ingest.availability import (
     NoticeReception,
     NoticeStatus,
 )
+from mome_node.ingest.commitment import ActionAnswer, ActionStatus, CommitmentReception
 from mome_node.ingest.dimse import ArrivingDataset, StreamingProvider, replace_unusable_uids
+from mome_node.ingest.negotiation import accept_as_scp, answer_extended
 from mome_node.ingest.outcome import Outcome, Status
 from mome_node.ingest.peers import Admission
 from mome_node.ingest.receipt import Reception
@@ -75,7 +83,7 @@ class ScpSettings:
 class StorageScp:
     """Receives C-ECHO and C-STORE and hands every instance to the one receipt.
 
-    With ``notices`` it takes availability notices, too.
+    With ``notices`` it takes availability notices, with ``commitment`` requests for commitment.
     """
 
     def __init__(
@@ -85,13 +93,17 @@ class StorageScp:
         admission: Admission,
         tls: ssl.SSLContext | None = None,
         notices: NoticeReception | None = None,
+        commitment: CommitmentReception | None = None,
     ) -> None:
         self._settings = settings
         self._reception = reception
         self._admission = admission
         self._tls = tls
         self._notices = notices
+        self._commitment = commitment
         self._ae = _application_entity(settings, takes_notices=notices is not None)
+        if commitment is not None:
+            accept_as_scp(self._ae, COMMITMENT_CLASS, NOTICE_TRANSFER_SYNTAXES)
         self._server: ThreadedAssociationServer | None = None
 
     @property
@@ -112,10 +124,12 @@ class StorageScp:
                 evt_handlers=[
                     (evt.EVT_CONN_OPEN, self._on_connection),
                     (evt.EVT_REQUESTED, self._on_request),
+                    (evt.EVT_SOP_EXTENDED, answer_extended),
                     (evt.EVT_DIMSE_RECV, _on_message),
                     (evt.EVT_C_ECHO, _on_echo),
                     (evt.EVT_C_STORE, self._on_store),
                     (evt.EVT_N_CREATE, self._on_notice),
+                    (evt.EVT_N_ACTION, self._on_action),
                     (evt.EVT_PDU_RECV, _on_pdu_received),
                     (evt.EVT_PDU_SENT, _on_pdu_sent),
                     (evt.EVT_CONN_CLOSE, _on_connection_closed),
@@ -199,6 +213,36 @@ class StorageScp:
             event.assoc.requestor.ae_title.strip(),
         )
 
+    def _on_action(self, event: evt.Event) -> tuple[Dataset, None]:
+        provider = _provider(event.assoc)
+        assert isinstance(event.request, N_ACTION)
+        information = event.request.ActionInformation
+        assert isinstance(information, ArrivingDataset)  # its provider put it there
+        try:
+            answer = self._action_answer(event, information)
+        finally:
+            provider.free_room()
+        return _answer(answer.status, answer.comment), None
+
+    def _action_answer(self, event: evt.Event, information: ArrivingDataset) -> ActionAnswer:
+        is_ours = information.names_commitment and (
+            event.context.abstract_syntax == COMMITMENT_CLASS
+        )
+        if not is_ours or self._commitment is None:
+            return ActionAnswer(ActionStatus.NO_SUCH_CLASS, "only storage commitment is known")
+        if not information.instance_is_valid:
+            return ActionAnswer(ActionStatus.NO_SUCH_INSTANCE, "not the well-known instance")
+        if information.too_large:
+            return ActionAnswer(ActionStatus.RESOURCE_LIMITATION, "the request is too large")
+        peer = event.assoc.requestor
+        return self._commitment.receive(
+            event.action_type,
+            information.getvalue(),
+            event.context.transfer_syntax,
+            AskingPeer(peer.ae_title.strip(), str(peer.address)),
+            _provider(event.assoc).reports,
+        )
+
     def _may_reject(self, arriving: ArrivingInstance, association: Association) -> bool:
         peer = association.requestor
         is_note = arriving.identity.sop_class_uid == KEY_OBJECT_SELECTION
@@ -222,12 +266,11 @@ def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
     entity.acse_timeout = settings.acse_timeout_s
     entity.dimse_timeout = settings.dimse_timeout_s
     entity.network_timeout = settings.network_timeout_s
-    entity.add_supported_context(_VERIFICATION)
-    transfer_syntaxes = list(decodable_transfer_syntaxes())
+    accept_as_scp(entity, _VERIFICATION)
     for sop_class in storage_classes():
-        entity.add_supported_context(sop_class, transfer_syntaxes)
+        accept_as_scp(entity, sop_class, decodable_transfer_syntaxes())
     if takes_notices:
-        entity.add_supported_context(NOTICE_CLASS, list(NOTICE_TRANSFER_SYNTAXES))
+        accept_as_scp(entity, NOTICE_CLASS, NOTICE_TRANSFER_SYNTAXES)
     return entity
 
 
@@ -283,7 +326,7 @@ def _on_echo(_event: evt.Event) -> int:
     return Status.SUCCESS.value
 
 
-def _answer(status: Status | NoticeStatus, comment: str) -> Dataset:
+def _answer(status: IntEnum, comment: str) -> Dataset:
     answer = Dataset()
     answer.Status = status.value
     if status != Status.SUCCESS:

@@ -1,0 +1,288 @@
+"""Storage commitment transactions (PS3.4 annex J): who asks for what, and what it was told.
+
+A transaction stands here before its request is answered, and until its report has been taken or
+given up. The instances that it names are forgotten then; that there was such a transaction is
+remembered for a while, so that a request that comes again is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from mome_node.catalog.database import Database
+from mome_node.catalog.tables import CommitmentReferenceTable, CommitmentTable, InstanceTable
+from mome_node.dicom.commitment import ReferencedInstance
+
+MAX_OPEN_REFERENCES: Final = 500_000
+"""Instances that one peer's transactions may name while they wait for their reports."""
+
+
+class CommitmentState(StrEnum):
+    """Where a transaction stands."""
+
+    PENDING = "pending"
+    REPORTED = "reported"
+    GIVEN_UP = "given up"
+
+
+class Opening(StrEnum):
+    """What a request for commitment was."""
+
+    NEW = "new"
+    AGAIN = "again"  # the same transaction: it is reported once more
+    OF_ANOTHER_PEER = "of another peer"
+    OF_OTHER_INSTANCES = "of other instances"
+    TOO_MANY = "too many"
+
+
+@dataclass(frozen=True, slots=True)
+class AskingPeer:
+    """Who asks: its calling AE title, and the address that it calls from."""
+
+    ae_title: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """A transaction whose report is due. Times are aware UTC."""
+
+    commitment_id: int
+    transaction_uid: str
+    peer: AskingPeer
+    asked: int
+    asked_at: datetime
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCopy:
+    """One content of a SOP Instance that the catalogue says is in the store."""
+
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    key: str
+    sha256: str
+    size: int
+
+
+class CommitmentLedger:
+    """The transactions. Every method is one short transaction of the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(
+        self,
+        transaction_uid: str,
+        peer: AskingPeer,
+        named: Collection[ReferencedInstance],
+        at: datetime,
+    ) -> Opening:
+        """Take in a request; durable when this returns. Nothing is kept of one that is refused."""
+        distinct = sorted(set(named))
+        digest = _digest(distinct)
+        with self._database.write() as session:
+            row = session.scalar(
+                select(CommitmentTable).where(CommitmentTable.transaction_uid == transaction_uid)
+            )
+            if row is not None and (row.calling_ae, row.address) != (peer.ae_title, peer.address):
+                return Opening.OF_ANOTHER_PEER
+            if row is not None and row.digest != digest:
+                return Opening.OF_OTHER_INSTANCES
+            if row is not None and row.state == CommitmentState.PENDING:
+                _ask_again(row, at)
+                return Opening.AGAIN
+            if _open_references(session, peer) + len(distinct) > MAX_OPEN_REFERENCES:
+                return Opening.TOO_MANY
+            if row is None:
+                opening = Opening.NEW
+                row = _new_row(transaction_uid, peer, digest, len(distinct), at)
+                session.add(row)
+                session.flush()
+            else:
+                opening = Opening.AGAIN
+                _ask_again(row, at)
+            session.execute(
+                insert(CommitmentReferenceTable),
+                [
+                    {
+                        "commitment_id": row.id,
+                        "sop_instance_uid": instance.sop_instance_uid,
+                        "sop_class_uid": instance.sop_class_uid,
+                    }
+                    for instance in distinct
+                ],
+            )
+        return opening
+
+    def due(self, now: datetime, *, limit: int = 200) -> tuple[Commitment, ...]:
+        """Return the transactions to look at now, those that wait longest first."""
+        with self._database.read() as session:
+            rows = session.scalars(
+                select(CommitmentTable)
+                .where(
+                    CommitmentTable.state == CommitmentState.PENDING,
+                    CommitmentTable.next_attempt_at <= now,
+                )
+                .order_by(CommitmentTable.next_attempt_at, CommitmentTable.id)
+                .limit(limit)
+            )
+            return tuple(
+                Commitment(
+                    commitment_id=row.id,
+                    transaction_uid=row.transaction_uid,
+                    peer=AskingPeer(row.calling_ae, row.address),
+                    asked=row.asked,
+                    asked_at=row.asked_at,
+                    attempts=row.attempts,
+                )
+                for row in rows
+            )
+
+    def named_by(self, commitment_id: int) -> tuple[ReferencedInstance, ...]:
+        """Return what a transaction names, each once, in the order of the UIDs."""
+        table = CommitmentReferenceTable
+        with self._database.read() as session:
+            rows = session.execute(
+                select(table.sop_class_uid, table.sop_instance_uid)
+                .where(table.commitment_id == commitment_id)
+                .order_by(table.sop_instance_uid, table.sop_class_uid)
+            )
+            return tuple(ReferencedInstance(*row) for row in rows)
+
+    def awaits_instances(self, commitment_id: int) -> bool:
+        """Tell whether a transaction names an instance that has not come."""
+        table = CommitmentReferenceTable
+        has_come = exists().where(InstanceTable.sop_instance_uid == table.sop_instance_uid)
+        with self._database.read() as session:
+            missing = select(table.commitment_id).where(
+                table.commitment_id == commitment_id, ~has_come
+            )
+            return session.execute(missing.limit(1)).first() is not None
+
+    def copies_of(self, sop_instance_uids: Collection[str]) -> Mapping[str, tuple[HeldCopy, ...]]:
+        """Return all that was received of these (at most 1,000), whatever has become of it."""
+        table = InstanceTable
+        found: dict[str, tuple[HeldCopy, ...]] = {}
+        with self._database.read() as session:
+            rows = session.execute(
+                select(
+                    table.sop_instance_uid,
+                    table.sop_class_uid,
+                    table.transfer_syntax_uid,
+                    table.key,
+                    table.sha256,
+                    table.size,
+                ).where(table.sop_instance_uid.in_(sop_instance_uids))
+            )
+            for uid, sop_class, transfer_syntax, key, sha256, size in rows:
+                copy = HeldCopy(sop_class, transfer_syntax, key, sha256, size)
+                found[uid] = (*found.get(uid, ()), copy)
+        return found
+
+    def postpone(
+        self, commitment: Commitment, until: datetime, *, failed_attempt: str = ""
+    ) -> None:
+        """Look at a transaction again then; ``failed_attempt``: why its report did not arrive."""
+        values: dict[str, object] = {"next_attempt_at": until}
+        if failed_attempt:
+            values |= {"attempts": commitment.attempts + 1, "last_error": failed_attempt}
+        self._change(commitment, values)
+
+    def settle(
+        self, commitment: Commitment, state: CommitmentState, at: datetime, last_error: str = ""
+    ) -> None:
+        """Close a transaction; it stays open where it was asked for again in between."""
+        values: dict[str, object] = {
+            "state": state.value,
+            "next_attempt_at": None,
+            "last_error": last_error,
+            "settled_at": at,
+        }
+        self._change(commitment, values, forget=True)
+
+    def remove_settled(self, before: datetime) -> int:
+        """Forget transactions that were settled before then; how many."""
+        with self._database.write() as session:
+            gone = session.execute(
+                delete(CommitmentTable)
+                .where(CommitmentTable.settled_at < before)
+                .returning(CommitmentTable.id)
+            )
+            return len(gone.all())
+
+    def _change(
+        self, commitment: Commitment, values: Mapping[str, object], *, forget: bool = False
+    ) -> None:
+        with self._database.write() as session:
+            changed = session.execute(
+                update(CommitmentTable)
+                .where(
+                    CommitmentTable.id == commitment.commitment_id,
+                    CommitmentTable.asked == commitment.asked,
+                )
+                .values(**values)
+                .returning(CommitmentTable.id)
+            ).all()
+            if changed and forget:
+                session.execute(
+                    delete(CommitmentReferenceTable).where(
+                        CommitmentReferenceTable.commitment_id == commitment.commitment_id
+                    )
+                )
+
+
+def _new_row(
+    transaction_uid: str, peer: AskingPeer, digest: str, named: int, at: datetime
+) -> CommitmentTable:
+    return CommitmentTable(
+        transaction_uid=transaction_uid,
+        calling_ae=peer.ae_title,
+        address=peer.address,
+        digest=digest,
+        named=named,
+        asked=1,
+        asked_at=at,
+        state=CommitmentState.PENDING.value,
+        attempts=0,
+        next_attempt_at=at,
+        last_error="",
+        settled_at=None,
+    )
+
+
+def _ask_again(row: CommitmentTable, at: datetime) -> None:
+    row.asked += 1
+    row.asked_at = row.next_attempt_at = at
+    row.state = CommitmentState.PENDING.value
+    row.attempts = 0
+    row.settled_at = None
+
+
+def _open_references(session: Session, peer: AskingPeer) -> int:
+    return (
+        session.scalar(
+            select(func.sum(CommitmentTable.named)).where(
+                CommitmentTable.state == CommitmentState.PENDING,
+                CommitmentTable.calling_ae == peer.ae_title,
+                CommitmentTable.address == peer.address,
+            )
+        )
+        or 0
+    )
+
+
+def _digest(named: Iterable[ReferencedInstance]) -> str:
+    digest = hashlib.sha256()
+    for instance in named:
+        digest.update(f"{instance.sop_class_uid}\0{instance.sop_instance_uid}\n".encode())
+    return digest.hexdigest()

@@ -26,7 +26,9 @@ from mome_node.errors import TransientDeliveryError
 SILENCE_S: Final = 1.0
 """A peer that releases after its request, or goes on sending, does so sooner than that."""
 
-_ANSWER_S: Final = 30.0
+ANSWER_S: Final = 30.0
+"""A peer that has not answered a report by then is not told on this association again."""
+
 _TURN_S: Final = 2.0  # for the association's thread to come by
 _MESSAGE_IDS: Final = 1 << 16
 
@@ -54,12 +56,8 @@ class _Report:
 class EventReports:
     """The reports on one association, one at a time."""
 
-    def __init__(
-        self, association: Association, answer_s: float = _ANSWER_S, silence_s: float = SILENCE_S
-    ) -> None:
+    def __init__(self, association: Association) -> None:
         self._association = association
-        self._answer_s = answer_s
-        self._silence_s = silence_s
         self._message_id = 0
         self._report: _Report | None = None
         self._is_usable = True
@@ -73,7 +71,7 @@ class EventReports:
 
     def may_send(self) -> bool:
         """Tell whether the peer neither says anything nor waits for an answer."""
-        return _silent_for_s(self._association.dul) >= self._silence_s
+        return _silent_for_s(self._association.dul) >= SILENCE_S
 
     def send(self, content: EventContent) -> int | None:
         """Report to the peer; its status, or None if it became busy before anything was sent.
@@ -88,7 +86,7 @@ class EventReports:
                 self._report = None
                 return None
             self._changed.wait_for(
-                lambda: report.status is not None or not self._is_usable, self._answer_s
+                lambda: report.status is not None or not self._is_usable, ANSWER_S
             )
             self._report = None
             if report.status is None:

@@ -20,6 +20,7 @@ from pydicom.uid import (
     generate_uid,
 )
 from pynetdicom import AE, evt
+from pynetdicom._handlers import standard_dimse_recv_handler
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE, N_ACTION, N_CREATE
 from pynetdicom.pdu import A_ABORT_RQ, A_RELEASE_RQ
@@ -155,6 +156,8 @@ class StorageScp:
 
     def _on_connection(self, event: evt.Event) -> None:
         event.assoc.dimse = StreamingProvider(event.assoc, self._reception)
+        # The library's debug log fails on a command that lacks something, and with it _on_message.
+        event.assoc.unbind(evt.EVT_DIMSE_RECV, standard_dimse_recv_handler)
         _bound_reads(event.assoc, max(self._settings.max_pdu_bytes, _MAX_OTHER_PDU_BYTES))
 
     def _on_request(self, event: evt.Event) -> None:

@@ -30,13 +30,17 @@ END_S = 300.0
 
 @dataclass
 class ServedNode:
-    """One node with its data in ``folder``, whose results go to ``pacs``."""
+    """One node with its data in ``folder``, whose results go to ``pacs``.
+
+    ``more_settings``: further sections of its node.toml.
+    """
 
     folder: Path
     pacs: DicomAddress
     quiet_s: float = 1.0
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[str] | None = None
+    more_settings: str = ""
 
     @property
     def address(self) -> DicomAddress:
@@ -53,6 +57,7 @@ class ServedNode:
             f'[[model]]\npackage = "demo"\n'
             f'[[destination]]\nname = "pacs"\nae = "{self.pacs.ae_title}"\n'
             f'host = "{self.pacs.host}"\nport = {self.pacs.port}\n'
+            f"{self.more_settings}"
         )
         command = [sys.executable, "-m", "mome_node.cli.main", "serve", "--config"]
         with (self.folder / "node.log").open("ab") as log:

@@ -247,12 +247,12 @@ class Settings(BaseSettings):
 
     node: NodeSettings = NodeSettings()
     dicom: DicomSettings = DicomSettings()
-    commitment: CommitmentSettings = CommitmentSettings()
     database: DatabaseSettings = DatabaseSettings()
     assembly: AssemblySettings = AssemblySettings()
     series_role: tuple[SeriesRoleSettings, ...] = ()
     fitness: FitnessSettings = FitnessSettings()
     inference: InferenceSettings = InferenceSettings()
+    commitment: CommitmentSettings = CommitmentSettings()
     model: tuple[ModelSettings, ...] = (ModelSettings(package="demo"),)
     destination: tuple[DestinationSettings, ...] = ()
     pacs: tuple[PacsSettings, ...] = ()

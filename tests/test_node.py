@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from mome_node.assembly.completeness import OnDeadline
+from mome_node.catalog.commitments import AskingPeer
 from mome_node.errors import SettingsError
 from mome_node.jobs.archive_counts import QueriedCounts
-from mome_node.node import archive_counts, series_counts, site_policy
+from mome_node.node import archive_counts, report_listener, series_counts, site_policy
 from mome_node.settings import parse_settings
 
 
@@ -42,3 +43,18 @@ def test_one_archive_may_be_asked_for_counts(tmp_path: Path) -> None:
     )
     with pytest.raises(SettingsError, match=r"pacs\.counts: found true for several archives"):
         parse_settings({"pacs": [asked, {**asked, "name": "c"}]}, base=tmp_path)
+
+
+def test_reports_go_where_the_peer_asked_from_at_the_port_of_its_entry(tmp_path: Path) -> None:
+    peers = [
+        {"ae": "PACS", "host": "10.0.0.4", "port": 104},
+        {"ae": "PACS", "host": "10.0.0.5", "port": 11112},
+        {"ae": "CT", "host": "10.0.0.5"},
+    ]
+    settings = parse_settings({"dicom": {"allowed_peers": peers}}, base=tmp_path)
+    found = report_listener(settings, AskingPeer("PACS", "10.0.0.5"))
+    assert found is not None
+    assert (found.ae_title, found.host, found.port) == ("PACS", "10.0.0.5", 11112)
+    assert found.calling_ae_title == "MOME"
+    assert report_listener(settings, AskingPeer("CT", "10.0.0.5")) is None
+    assert report_listener(settings, AskingPeer("PACS", "10.0.0.6")) is None

@@ -8,19 +8,21 @@ remembered for a while, so that a request that comes again is known.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from mome_node.catalog.database import Database
-from mome_node.catalog.tables import CommitmentReferenceTable, CommitmentTable, InstanceTable
+from mome_node.catalog.tables import CommitmentTable, InstanceTable
 from mome_node.dicom.commitment import ReferencedInstance
 
+_AT_ONCE: Final = 500
 MAX_OPEN_REFERENCES: Final = 500_000
 """Instances that one peer's transactions may name while they wait for their reports."""
 
@@ -88,8 +90,10 @@ class CommitmentLedger:
         at: datetime,
     ) -> Opening:
         """Take in a request; durable when this returns. Nothing is kept of one that is refused."""
-        distinct = sorted(set(named))
-        digest = _digest(distinct)
+        # Packed and outside of the transaction: 50,000 rows would keep every writer waiting.
+        listed = _listed(named)
+        digest, packed = hashlib.sha256(listed).hexdigest(), zlib.compress(listed, 1)
+        count = listed.count(b"\n")
         with self._database.write() as session:
             row = session.scalar(
                 select(CommitmentTable).where(CommitmentTable.transaction_uid == transaction_uid)
@@ -98,76 +102,52 @@ class CommitmentLedger:
                 return Opening.OF_ANOTHER_PEER
             if row is not None and row.digest != digest:
                 return Opening.OF_OTHER_INSTANCES
-            if row is not None and row.state == CommitmentState.PENDING:
-                _ask_again(row, at)
-                return Opening.AGAIN
-            if _open_references(session, peer) + len(distinct) > MAX_OPEN_REFERENCES:
+            is_open = row is not None and row.state == CommitmentState.PENDING
+            if not is_open and _open_count(session, peer) + count > MAX_OPEN_REFERENCES:
                 return Opening.TOO_MANY
             if row is None:
-                opening = Opening.NEW
-                row = _new_row(transaction_uid, peer, digest, len(distinct), at)
-                session.add(row)
-                session.flush()
-            else:
-                opening = Opening.AGAIN
-                _ask_again(row, at)
-            session.execute(
-                insert(CommitmentReferenceTable),
-                [
-                    {
-                        "commitment_id": row.id,
-                        "sop_instance_uid": instance.sop_instance_uid,
-                        "sop_class_uid": instance.sop_class_uid,
-                    }
-                    for instance in distinct
-                ],
-            )
-        return opening
+                session.add(_new_row(transaction_uid, peer, digest, count, packed, at))
+                return Opening.NEW
+            _ask_again(row, packed, at)
+            return Opening.AGAIN
 
     def due(self, now: datetime, *, limit: int = 200) -> tuple[Commitment, ...]:
         """Return the transactions to look at now, those that wait longest first."""
+        table = CommitmentTable
         with self._database.read() as session:
-            rows = session.scalars(
-                select(CommitmentTable)
-                .where(
-                    CommitmentTable.state == CommitmentState.PENDING,
-                    CommitmentTable.next_attempt_at <= now,
+            rows = session.execute(
+                select(  # without what it names, which may be long
+                    table.id,
+                    table.transaction_uid,
+                    table.calling_ae,
+                    table.address,
+                    table.asked,
+                    table.asked_at,
+                    table.attempts,
                 )
-                .order_by(CommitmentTable.next_attempt_at, CommitmentTable.id)
+                .where(table.state == CommitmentState.PENDING, table.next_attempt_at <= now)
+                .order_by(table.next_attempt_at, table.id)
                 .limit(limit)
             )
             return tuple(
-                Commitment(
-                    commitment_id=row.id,
-                    transaction_uid=row.transaction_uid,
-                    peer=AskingPeer(row.calling_ae, row.address),
-                    asked=row.asked,
-                    asked_at=row.asked_at,
-                    attempts=row.attempts,
-                )
-                for row in rows
+                Commitment(row_id, uid, AskingPeer(ae_title, address), asked, asked_at, attempts)
+                for row_id, uid, ae_title, address, asked, asked_at, attempts in rows
             )
 
     def named_by(self, commitment_id: int) -> tuple[ReferencedInstance, ...]:
         """Return what a transaction names, each once, in the order of the UIDs."""
-        table = CommitmentReferenceTable
         with self._database.read() as session:
-            rows = session.execute(
-                select(table.sop_class_uid, table.sop_instance_uid)
-                .where(table.commitment_id == commitment_id)
-                .order_by(table.sop_instance_uid, table.sop_class_uid)
+            packed = session.scalar(
+                select(CommitmentTable.named).where(CommitmentTable.id == commitment_id)
             )
-            return tuple(ReferencedInstance(*row) for row in rows)
+        lines = zlib.decompress(packed).decode("ascii").splitlines() if packed else []
+        return tuple(ReferencedInstance(*line.split(" ")) for line in lines)
 
     def awaits_instances(self, commitment_id: int) -> bool:
         """Tell whether a transaction names an instance that has not come."""
-        table = CommitmentReferenceTable
-        has_come = exists().where(InstanceTable.sop_instance_uid == table.sop_instance_uid)
-        with self._database.read() as session:
-            missing = select(table.commitment_id).where(
-                table.commitment_id == commitment_id, ~has_come
-            )
-            return session.execute(missing.limit(1)).first() is not None
+        uids = list({i.sop_instance_uid for i in self.named_by(commitment_id)})
+        some = (uids[at : at + _AT_ONCE] for at in range(0, len(uids), _AT_ONCE))
+        return any(len(self.copies_of(asked)) < len(asked) for asked in some)
 
     def copies_of(self, sop_instance_uids: Collection[str]) -> Mapping[str, tuple[HeldCopy, ...]]:
         """Return all that was received of these (at most 1,000), whatever has become of it."""
@@ -207,8 +187,9 @@ class CommitmentLedger:
             "next_attempt_at": None,
             "last_error": last_error,
             "settled_at": at,
+            "named": b"",
         }
-        self._change(commitment, values, forget=True)
+        self._change(commitment, values)
 
     def remove_settled(self, before: datetime) -> int:
         """Forget transactions that were settled before then; how many."""
@@ -220,35 +201,27 @@ class CommitmentLedger:
             )
             return len(gone.all())
 
-    def _change(
-        self, commitment: Commitment, values: Mapping[str, object], *, forget: bool = False
-    ) -> None:
+    def _change(self, commitment: Commitment, values: Mapping[str, object]) -> None:
         with self._database.write() as session:
-            changed = session.execute(
+            session.execute(
                 update(CommitmentTable)
                 .where(
                     CommitmentTable.id == commitment.commitment_id,
                     CommitmentTable.asked == commitment.asked,
                 )
                 .values(**values)
-                .returning(CommitmentTable.id)
-            ).all()
-            if changed and forget:
-                session.execute(
-                    delete(CommitmentReferenceTable).where(
-                        CommitmentReferenceTable.commitment_id == commitment.commitment_id
-                    )
-                )
+            )
 
 
 def _new_row(
-    transaction_uid: str, peer: AskingPeer, digest: str, named: int, at: datetime
+    transaction_uid: str, peer: AskingPeer, digest: str, count: int, named: bytes, at: datetime
 ) -> CommitmentTable:
     return CommitmentTable(
         transaction_uid=transaction_uid,
         calling_ae=peer.ae_title,
         address=peer.address,
         digest=digest,
+        count=count,
         named=named,
         asked=1,
         asked_at=at,
@@ -260,7 +233,8 @@ def _new_row(
     )
 
 
-def _ask_again(row: CommitmentTable, at: datetime) -> None:
+def _ask_again(row: CommitmentTable, named: bytes, at: datetime) -> None:
+    row.named = named
     row.asked += 1
     row.asked_at = row.next_attempt_at = at
     row.state = CommitmentState.PENDING.value
@@ -268,10 +242,10 @@ def _ask_again(row: CommitmentTable, at: datetime) -> None:
     row.settled_at = None
 
 
-def _open_references(session: Session, peer: AskingPeer) -> int:
+def _open_count(session: Session, peer: AskingPeer) -> int:
     return (
         session.scalar(
-            select(func.sum(CommitmentTable.named)).where(
+            select(func.sum(CommitmentTable.count)).where(
                 CommitmentTable.state == CommitmentState.PENDING,
                 CommitmentTable.calling_ae == peer.ae_title,
                 CommitmentTable.address == peer.address,
@@ -281,8 +255,8 @@ def _open_references(session: Session, peer: AskingPeer) -> int:
     )
 
 
-def _digest(named: Iterable[ReferencedInstance]) -> str:
-    digest = hashlib.sha256()
-    for instance in named:
-        digest.update(f"{instance.sop_class_uid}\0{instance.sop_instance_uid}\n".encode())
-    return digest.hexdigest()
+def _listed(named: Iterable[ReferencedInstance]) -> bytes:
+    """One instance a line, each once, in the order of the UIDs."""
+    return b"".join(
+        f"{i.sop_class_uid} {i.sop_instance_uid}\n".encode("ascii") for i in sorted(set(named))
+    )

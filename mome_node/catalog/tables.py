@@ -128,8 +128,8 @@ class AvailabilityTable(Base):
 class CommitmentTable(Base):
     """A storage commitment transaction (PS3.4 annex J) and how far its report is.
 
-    ``digest`` is over the instances that it names, ``named`` counts them; ``asked`` counts the
-    requests for it.
+    ``named`` holds the instances that it names, packed, until the report has been given; their
+    ``count`` and ``digest`` stay. ``asked`` counts the requests for it.
     """
 
     __tablename__ = "commitments"
@@ -143,7 +143,8 @@ class CommitmentTable(Base):
     calling_ae: Mapped[str] = mapped_column(String(64))
     address: Mapped[str] = mapped_column(String(64))
     digest: Mapped[str] = mapped_column(_SHA256)
-    named: Mapped[int]
+    count: Mapped[int]
+    named: Mapped[bytes]
     asked: Mapped[int]
     asked_at: Mapped[datetime]
     state: Mapped[str] = mapped_column(String(16))
@@ -151,18 +152,6 @@ class CommitmentTable(Base):
     next_attempt_at: Mapped[datetime | None]
     last_error: Mapped[str] = mapped_column(Text)
     settled_at: Mapped[datetime | None]
-
-
-class CommitmentReferenceTable(Base):
-    """An instance that a transaction names, until its report has been given."""
-
-    __tablename__ = "commitment_references"
-
-    commitment_id: Mapped[int] = mapped_column(
-        _ROW_ID, ForeignKey("commitments.id"), primary_key=True
-    )
-    sop_instance_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
-    sop_class_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
 
 
 class EventTable(Base):

@@ -12,7 +12,7 @@ _TIME = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Add the tables, and the index: a commitment request names no study."""
+    """Add the table, and the index: a commitment request names no study."""
     op.create_index("ix_instances_sop_instance_uid", "instances", ["sop_instance_uid"])
     op.create_table(
         "commitments",
@@ -21,7 +21,8 @@ def upgrade() -> None:
         sa.Column("calling_ae", sa.String(64), nullable=False),
         sa.Column("address", sa.String(64), nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
-        sa.Column("named", sa.Integer(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("named", sa.LargeBinary(), nullable=False),
         sa.Column("asked", sa.Integer(), nullable=False),
         sa.Column("asked_at", _TIME, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
@@ -34,21 +35,4 @@ def upgrade() -> None:
     )
     op.create_index(
         "ix_commitments_state_next_attempt_at", "commitments", ["state", "next_attempt_at"]
-    )
-    op.create_table(
-        "commitment_references",
-        sa.Column("commitment_id", _ROW_ID, nullable=False),
-        sa.Column("sop_instance_uid", _UID, nullable=False),
-        sa.Column("sop_class_uid", _UID, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["commitment_id"],
-            ["commitments.id"],
-            name="fk_commitment_references_commitment_id",
-        ),
-        sa.PrimaryKeyConstraint(
-            "commitment_id",
-            "sop_instance_uid",
-            "sop_class_uid",
-            name="pk_commitment_references",
-        ),
     )

@@ -111,7 +111,7 @@ class CommitmentLedger:
             _ask_again(row, packed, at)
             return Opening.AGAIN
 
-    def due(self, now: datetime, *, limit: int = 200) -> tuple[Commitment, ...]:
+    def due(self, now: datetime, *, limit: int = 1000) -> tuple[Commitment, ...]:
         """Return the transactions to look at now, those that wait longest first."""
         table = CommitmentTable
         with self._database.read() as session:
@@ -169,14 +169,13 @@ class CommitmentLedger:
                 found[uid] = (*found.get(uid, ()), copy)
         return found
 
-    def postpone(
-        self, commitment: Commitment, until: datetime, *, failed_attempt: str = ""
-    ) -> None:
-        """Look at a transaction again then; ``failed_attempt``: why its report did not arrive."""
-        values: dict[str, object] = {"next_attempt_at": until}
-        if failed_attempt:
-            values |= {"attempts": commitment.attempts + 1, "last_error": failed_attempt}
-        self._change(commitment, values)
+    def postpone(self, commitment: Commitment, until: datetime, last_error: str) -> None:
+        """Count an attempt to report that failed; the next is due then."""
+        attempts = commitment.attempts + 1
+        self._change(
+            commitment,
+            {"next_attempt_at": until, "attempts": attempts, "last_error": last_error},
+        )
 
     def settle(
         self, commitment: Commitment, state: CommitmentState, at: datetime, last_error: str = ""

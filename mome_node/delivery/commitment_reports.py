@@ -61,7 +61,7 @@ class ReportingPolicy:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CommitmentReports:
     """Reports what is due.
 
@@ -76,12 +76,15 @@ class CommitmentReports:
     clock: Callable[[], datetime]
     policy: ReportingPolicy = field(default_factory=ReportingPolicy)
     timeouts: Timeouts = DEFAULT_TIMEOUTS
+    _left_until: dict[int, datetime] = field(default_factory=dict, init=False)
 
     def run_round(self) -> None:
         """Report what is due; those first whose peers wait on an open association."""
+        now = self.clock()
+        self._left_until = {n: until for n, until in self._left_until.items() if until > now}
         elsewhere: dict[AskingPeer, list[Commitment]] = {}
-        for due in self.ledger.due(self.clock()):
-            if self._awaits_instances(due):
+        for due in self.ledger.due(now):
+            if due.commitment_id in self._left_until or self._awaits_instances(due):
                 continue
             channel = self.channel_of(due.transaction_uid, due.peer)
             if channel is None:
@@ -89,7 +92,7 @@ class CommitmentReports:
             elif channel.may_send():
                 self._report_on(channel, due)
             else:
-                self.ledger.postpone(due, self.clock() + _BUSY_FOR)
+                self._leave(due, self.clock() + _BUSY_FOR)
         for peer, commitments in elsewhere.items():
             self._call(peer, commitments)
 
@@ -103,8 +106,12 @@ class CommitmentReports:
         now = self.clock()
         if now >= until or not self.ledger.awaits_instances(due.commitment_id):
             return False
-        self.ledger.postpone(due, min(until, now + _LOOK_AGAIN))
+        self._leave(due, min(until, now + _LOOK_AGAIN))
         return True
+
+    def _leave(self, due: Commitment, until: datetime) -> None:
+        """Leave a transaction alone for a moment; not worth a write that others wait for."""
+        self._left_until[due.commitment_id] = until
 
     def _report_on(self, channel: ReportChannel, due: Commitment) -> None:
         result = self.check.result_of(due)
@@ -114,7 +121,7 @@ class CommitmentReports:
             self._fail(due, error)
             return
         if status is None:
-            self.ledger.postpone(due, self.clock() + _BUSY_FOR)
+            self._leave(due, self.clock() + _BUSY_FOR)
             return
         self._answered(due, result, status, "the peer's association")
 
@@ -168,7 +175,7 @@ class CommitmentReports:
         if again >= due.asked_at + timedelta(seconds=self.policy.give_up_s):
             self._give_up(due, str(error))
             return
-        self.ledger.postpone(due, again, failed_attempt=str(error))
+        self.ledger.postpone(due, again, str(error))
         _log.warning(
             "commitment report failed",
             transaction=due.transaction_uid,

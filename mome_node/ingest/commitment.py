@@ -7,6 +7,7 @@ and reported once more, since the first report may have been lost.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,7 +95,7 @@ class CommitmentRequest:
 
 
 class CommitmentReception:
-    """The receipt of requests. Safe for several threads."""
+    """The receipt of requests. Safe for several threads; one is read at a time."""
 
     def __init__(
         self,
@@ -105,6 +106,7 @@ class CommitmentReception:
         self._ledger = ledger
         self._clock = clock
         self._asking = asking
+        self._turn = threading.Lock()
 
     def receive(
         self,
@@ -121,10 +123,13 @@ class CommitmentReception:
         if action_type != _REQUEST_COMMITMENT:
             return ActionAnswer(ActionStatus.NO_SUCH_ACTION, "only action type 1 is known")
         try:
-            request = read_request(information, transfer_syntax_uid)
-            # Before it can be due: without a way to the peer it would be given up.
-            self._asking.note(request.transaction_uid, peer, reports)
-            opening = self._ledger.open(request.transaction_uid, peer, request.named, self._clock())
+            with self._turn:
+                request = read_request(information, transfer_syntax_uid)
+                # Before it can be due: without a way to the peer it would be given up.
+                self._asking.note(request.transaction_uid, peer, reports)
+                opening = self._ledger.open(
+                    request.transaction_uid, peer, request.named, self._clock()
+                )
         except AttributeRefusal as refusal:
             return _refused(_STATUS_OF[refusal.fault], str(refusal), peer)
         except CatalogError:

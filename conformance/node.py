@@ -38,9 +38,9 @@ class ServedNode:
     folder: Path
     pacs: DicomAddress
     quiet_s: float = 1.0
-    more_settings: str = ""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[str] | None = None
+    more_settings: str = ""
 
     @property
     def address(self) -> DicomAddress:

@@ -16,20 +16,21 @@ from mome_node.assembly.plan import Role
 from mome_node.assembly.role_rules import site_rule
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.catalog.catalog import Catalog
+from mome_node.catalog.commitments import AskingPeer
 from mome_node.delivery.association import Timeouts, association
+from mome_node.delivery.commitment_check import CommitmentCheck
+from mome_node.delivery.commitment_reports import CommitmentReports, ReportingPolicy
 from mome_node.delivery.destination import Destination
 from mome_node.delivery.dimse import DimseSender
 from mome_node.delivery.outbox import Outbox
+from mome_node.dicom.classes import storage_classes
 from mome_node.errors import SettingsError
 from mome_node.fitness.checks import Outcome
 from mome_node.fitness.knowledge import Known, When
 from mome_node.fitness.policy import SiteFitness
-from mome_node.ingest.availability import NoticeReception
+from mome_node.ingest.event_reports import AskingAssociations
 from mome_node.ingest.orphans import remove_unindexed
 from mome_node.ingest.peers import Admission, AllowedPeer
-from mome_node.ingest.rates import PeerRates, RateLimits
-from mome_node.ingest.receipt import ReceiptLimits, Reception
-from mome_node.ingest.scp import ScpSettings, StorageScp
 from mome_node.jobs.alarms import Alarms, Condition
 from mome_node.jobs.archive_counts import ArchiveCounts, QueriedCounts, SeriesCounts
 from mome_node.jobs.certificates import CertificateWatch
@@ -38,6 +39,7 @@ from mome_node.jobs.runner import Runner
 from mome_node.jobs.stages import SitePolicy, Stages
 from mome_node.jobs.timers import Timers
 from mome_node.jobs.worker import InferenceProcess
+from mome_node.node_dicom import instance_room, receiver, receiving, tls_files
 from mome_node.node_web import WebDoor
 from mome_node.query.cfind import CFindQuery
 from mome_node.query.dicomweb import DicomWeb, Service
@@ -46,11 +48,9 @@ from mome_node.query.rate import RateLimiter
 from mome_node.query.records import ArchiveQuery
 from mome_node.query.wado import WadoSource
 from mome_node.settings import PacsSettings, Settings
-from mome_node.settings_dicom import TlsSettings
 from mome_node.settings_studies import WhenSettings
 from mome_node.storage.local import LocalStore
-from mome_node.storage.room import Room
-from mome_node.tls import TlsFiles, server_context, validities
+from mome_node.tls import validities
 
 UNINDEXED_FOR = timedelta(minutes=10)
 """A file that no row names for so long was never acknowledged."""
@@ -74,8 +74,9 @@ class Node:
         room = instance_room(settings)
         self._store = LocalStore(settings.node.data_dir, room=room)
         self._worker = inference_process(settings)
-        reception = _reception(settings, self._store, self.catalog, clock)
-        self._scp = _receiver(settings, reception, self.catalog, clock)
+        self._asking = AskingAssociations()
+        reception = receiving(settings, self._store, self.catalog, clock)
+        self._scp = receiver(settings, reception, self.catalog, clock, self._asking)
         self._web = WebDoor(settings.web, reception, clock()) if settings.web.enabled else None
         self._runner: Runner | None = None
         files = tls_files(settings.dicom.tls)
@@ -118,12 +119,28 @@ class Node:
             clock=self._clock,
         )
         archive = archive_counts(self._settings, series_counts(self._settings))
-        self._runner = Runner(self.catalog, stages, outbox, archive=archive)
+        self._runner = Runner(
+            self.catalog, stages, outbox, archive=archive, reports=self._commitment_reports()
+        )
         self._runner.start()
         self._watches.start()
         self._scp.start()
         if self._web is not None:
             self._web.start()
+
+    def _commitment_reports(self) -> CommitmentReports:
+        said = self._settings.commitment
+        ledger = self.catalog.commitments
+        return CommitmentReports(
+            ledger,
+            CommitmentCheck(
+                ledger, self._store.open, frozenset(storage_classes()), said.digest_mb << 20
+            ),
+            channel_of=self._asking.find,
+            listener_of=lambda peer: report_listener(self._settings, peer),
+            clock=self._clock,
+            policy=ReportingPolicy(wait_s=said.wait_s, give_up_s=said.give_up_h * 3600),
+        )
 
     def stop(self) -> None:
         """Close the door, let what runs end, and let go of the data."""
@@ -205,6 +222,17 @@ def destinations(settings: Settings) -> tuple[Destination, ...]:
     )
 
 
+def report_listener(settings: Settings, peer: AskingPeer) -> Destination | None:
+    """Where a peer takes reports on storage commitment: at the address that it asked from."""
+    for allowed in settings.dicom.allowed_peers:
+        entry = Admission((AllowedPeer(allowed.ae, allowed.host),))
+        if allowed.port is not None and entry.named(peer.ae_title, peer.address):
+            return Destination(
+                allowed.ae, allowed.ae, peer.address, allowed.port, settings.node.ae_title
+            )
+    return None
+
+
 def archive(pacs: PacsSettings, settings: Settings) -> tuple[ArchiveQuery, WadoSource | None]:
     """The way to ask an archive, and where its instances come from if it speaks DICOMweb.
 
@@ -274,74 +302,6 @@ def archive_counts(settings: Settings, source: SeriesCounts | None) -> ArchiveCo
     """How the PACS is asked for its counts while a study receives; None where it is not."""
     every_s = settings.assembly.ask_pacs_every_s
     return ArchiveCounts(source, every_s, time.monotonic) if source and every_s else None
-
-
-def instance_room(settings: Settings) -> Room:
-    """The room that instances find on the disk of the data directory."""
-    storage = settings.storage
-    return Room(settings.node.data_dir, storage.min_free_mb << 20, storage.resume_mb << 20)
-
-
-def tls_files(tls: TlsSettings) -> TlsFiles | None:
-    """The files of TLS for the DICOM receiver; None where it is off."""
-    if tls.certificate is None or tls.key is None:
-        return None
-    return TlsFiles(tls.certificate, tls.key, tls.client_ca, tls.minimum)
-
-
-def scp_settings(settings: Settings) -> ScpSettings:
-    """How the DICOM receiver is reached and what it bears."""
-    dicom = settings.dicom
-    return ScpSettings(
-        ae_title=settings.node.ae_title,
-        host=dicom.host,
-        port=dicom.port,
-        max_associations=dicom.max_associations,
-        acse_timeout_s=dicom.request_timeout_s,
-        network_timeout_s=dicom.network_timeout_s,
-        handshake_timeout_s=dicom.handshake_timeout_s,
-        pdu_timeout_s=dicom.pdu_timeout_s,
-        plain=dicom.plain,
-        tls_port=dicom.tls.port,
-        also_called=dicom.also_called,
-        peer_associations={
-            p.ae: p.max_associations for p in dicom.allowed_peers if p.max_associations
-        },
-    )
-
-
-def peer_rates(settings: Settings) -> PeerRates:
-    """How much each peer may send a minute."""
-    return PeerRates(
-        {
-            p.ae: RateLimits(p.max_objects_a_minute, p.max_mb_a_minute and p.max_mb_a_minute << 20)
-            for p in settings.dicom.allowed_peers
-        }
-    )
-
-
-def _reception(
-    settings: Settings, store: LocalStore, catalog: Catalog, clock: Callable[[], datetime]
-) -> Reception:
-    limits = ReceiptLimits(max_dataset_bytes=settings.dicom.max_instance_mb << 20)
-    return Reception(store, catalog, clock, limits, rates=peer_rates(settings))
-
-
-def _receiver(
-    settings: Settings, reception: Reception, catalog: Catalog, clock: Callable[[], datetime]
-) -> StorageScp:
-    dicom = settings.dicom
-    files = tls_files(dicom.tls)
-    return StorageScp(
-        scp_settings(settings),
-        reception,
-        Admission(
-            tuple(AllowedPeer(p.ae, p.host, p.may_reject) for p in dicom.allowed_peers),
-            dicom.allow_any_peer,
-        ),
-        tls=server_context(files, clock()) if files else None,
-        notices=NoticeReception(catalog, clock),
-    )
 
 
 def _lock(data_dir: Path) -> BinaryIO:

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sqlalchemy import URL, make_url
 
 from mome_node.errors import SettingsError
+from mome_node.settings_commitment import CommitmentSettings
 from mome_node.settings_dicom import (
     DicomSettings,
     Port,
@@ -220,6 +221,7 @@ class Settings(BaseSettings):
     series_role: tuple[SeriesRoleSettings, ...] = ()
     fitness: FitnessSettings = FitnessSettings()
     inference: InferenceSettings = InferenceSettings()
+    commitment: CommitmentSettings = CommitmentSettings()
     model: tuple[ModelSettings, ...] = (ModelSettings(package="demo"),)
     destination: tuple[DestinationSettings, ...] = ()
     pacs: tuple[PacsSettings, ...] = ()

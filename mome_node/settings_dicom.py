@@ -36,6 +36,11 @@ class Peer(Section):
     host: PeerHost = Field(
         description="Where it calls from: an address, a network such as 10.1.2.0/24, or a name."
     )
+    port: Port | None = Field(
+        None,
+        description="Where it listens, for reports on storage commitment. Without it they go only "
+        "over the association that the peer asked on.",
+    )
     may_reject: bool = Field(
         False,
         description="Apply its rejection notes (IHE IOCM): what they name is not read any more.",

@@ -35,12 +35,13 @@ ALLOWED: dict[str, frozenset[str]] = {
     "settings_values": frozenset(),
     "settings_faults": frozenset(),
     "settings_studies": frozenset({"settings_values", "fitness"}),
+    "settings_commitment": frozenset({"settings_values"}),
     "settings_dicom": frozenset({"settings_values"}),
     "settings_web": frozenset({"settings_values"}),
     "settings": frozenset(
         {
             *("settings_values", "settings_faults", "settings_studies"),
-            *("settings_dicom", "settings_web"),
+            *("settings_commitment", "settings_dicom", "settings_web"),
         }
     ),
     "settings_file": frozenset({"settings"}),
@@ -60,12 +61,13 @@ ALLOWED: dict[str, frozenset[str]] = {
     "jobs": STAGES | {"logs", "tls"},
     # Around them.
     "web": frozenset(),
+    "node_dicom": frozenset({"ingest", "storage", "catalog", "settings", "settings_dicom", "tls"}),
     "node_web": frozenset({"ingest", "settings_web", "tls", "web"}),
     "phantom": frozenset({"dicom", "volumes"}),
     "node": STAGES
     | {
-        *("jobs", "query", "node_web", "tls"),
-        *("settings", "settings_studies", "settings_dicom"),
+        *("jobs", "query", "node_dicom", "node_web", "tls"),
+        *("settings", "settings_studies"),
     },
     "demonstration": STAGES | {"jobs", "query", "phantom", "settings", "logs", "node"},
     "bench": frozenset(

@@ -14,8 +14,10 @@ from types import ModuleType
 import pytest
 from pydantic import BaseModel
 
+from mome_node.catalog.commitments import MAX_OPEN_REFERENCES
 from mome_node.catalog.states import StudyState
 from mome_node.cli.main import _parser
+from mome_node.dicom.commitment import COMMITMENT_CLASS, COMMITMENT_INSTANCE, FailureReason
 from mome_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from mome_node.ingest.availability import (
     MAX_NOTICE_BYTES,
@@ -23,6 +25,7 @@ from mome_node.ingest.availability import (
     NOTICE_CLASS,
     NoticeStatus,
 )
+from mome_node.ingest.commitment import ActionStatus
 from mome_node.ingest.outcome import Status
 from mome_node.ingest.scp import ScpSettings
 from mome_node.settings import Settings, parse_settings
@@ -149,7 +152,7 @@ def test_every_state_tells_an_administrator_what_to_do() -> None:
 
 def test_every_status_that_is_answered_is_stated() -> None:
     page = text_of(DOCS / "conformance-statement.md")
-    for status in (*Status, *NoticeStatus):
+    for status in (*Status, *NoticeStatus, *ActionStatus, *FailureReason):
         assert re.search(rf"^\| {status:04X} ", page, re.MULTILINE), f"{status:04X}"
 
 
@@ -161,6 +164,9 @@ def test_conformance_statement_has_the_numbers_of_the_code() -> None:
         f"{ScpSettings().max_pdu_bytes} bytes",
         f"default {Settings().dicom.port}",
         NOTICE_CLASS,
+        COMMITMENT_CLASS,
+        COMMITMENT_INSTANCE,
+        f"{MAX_OPEN_REFERENCES:,} instances",
         f"{MAX_REFERENCES:,} references",
         f"{MAX_NOTICE_BYTES >> 20} MiB",
         f"default {Settings().dicom.max_associations}",

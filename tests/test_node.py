@@ -7,18 +7,11 @@ from pathlib import Path
 import pytest
 
 from mome_node.assembly.completeness import OnDeadline
+from mome_node.catalog.commitments import AskingPeer
 from mome_node.errors import SettingsError
 from mome_node.jobs.archive_counts import QueriedCounts
-from mome_node.node import (
-    Node,
-    archive_counts,
-    instance_room,
-    peer_rates,
-    scp_settings,
-    series_counts,
-    site_policy,
-    tls_files,
-)
+from mome_node.node import Node, archive_counts, report_listener, series_counts, site_policy
+from mome_node.node_dicom import instance_room, peer_rates, scp_settings, tls_files
 from mome_node.settings import parse_settings
 
 
@@ -86,3 +79,18 @@ def test_a_node_on_a_full_disk_gives_an_alarm(tmp_path: Path) -> None:
         assert [a.name for a in node.catalog.alarms()] == ["disk"]
     finally:
         node.stop()
+
+
+def test_reports_go_where_the_peer_asked_from_at_the_port_of_its_entry(tmp_path: Path) -> None:
+    peers = [
+        {"ae": "PACS", "host": "10.0.0.4", "port": 104},
+        {"ae": "PACS", "host": "10.0.0.5", "port": 11112},
+        {"ae": "CT", "host": "10.0.0.5"},
+    ]
+    settings = parse_settings({"dicom": {"allowed_peers": peers}}, base=tmp_path)
+    found = report_listener(settings, AskingPeer("PACS", "10.0.0.5"))
+    assert found is not None
+    assert (found.ae_title, found.host, found.port) == ("PACS", "10.0.0.5", 11112)
+    assert found.calling_ae_title == "MOME"
+    assert report_listener(settings, AskingPeer("CT", "10.0.0.5")) is None
+    assert report_listener(settings, AskingPeer("PACS", "10.0.0.6")) is None

@@ -246,8 +246,8 @@ def test_a_wrong_variable_is_refused_with_what_is_allowed(
             "model.0.devise: unknown key; allowed here: package, device",
         ),
         (
-            '[dicom]\nallowed_peers = [{ ae = "A", host = "h", port = 1 }]',
-            "dicom.allowed_peers.0.port: unknown key; allowed here: ae, host",
+            '[dicom]\nallowed_peers = [{ ae = "A", host = "h", address = 1 }]',
+            "dicom.allowed_peers.0.address: unknown key; allowed here: ae, host",
         ),
         (DESTINATION + "url = 1", "destination.0.url: unknown key; allowed here: name, kind, ae"),
         ("[[model]]", "model.0.package: missing"),

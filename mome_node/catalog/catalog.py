@@ -21,6 +21,7 @@ from mome_node.catalog import (
 )
 from mome_node.catalog.arrivals import ArrivalWriter
 from mome_node.catalog.changes import HoldReason
+from mome_node.catalog.commitments import CommitmentLedger
 from mome_node.catalog.database import ContradictionError, Database
 from mome_node.catalog.migrate import migrate
 from mome_node.catalog.quarantine import QuarantinedStudy
@@ -51,6 +52,7 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._arrivals = ArrivalWriter(database)
+        self.commitments = CommitmentLedger(database)
 
     @classmethod
     def open(cls, url: str) -> Self:

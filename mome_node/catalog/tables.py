@@ -92,7 +92,7 @@ class InstanceTable(Base):
     id: Mapped[int] = mapped_column(_ROW_ID, primary_key=True, autoincrement=True)
     study_uid: Mapped[str] = mapped_column(_UID, ForeignKey("studies.study_uid"))
     series_uid: Mapped[str] = mapped_column(_UID)
-    sop_instance_uid: Mapped[str] = mapped_column(_UID)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, index=True)
     sop_class_uid: Mapped[str] = mapped_column(_UID)
     transfer_syntax_uid: Mapped[str] = mapped_column(_UID)
     key: Mapped[str] = mapped_column(String(128), index=True)
@@ -123,6 +123,35 @@ class AvailabilityTable(Base):
     availability: Mapped[str] = mapped_column(String(16))
     calling_ae: Mapped[str] = mapped_column(String(64))
     received_at: Mapped[datetime]
+
+
+class CommitmentTable(Base):
+    """A storage commitment transaction (PS3.4 annex J) and how far its report is.
+
+    ``named`` holds the instances that it names, packed, until the report has been given; their
+    ``count`` and ``digest`` stay. ``asked`` counts the requests for it.
+    """
+
+    __tablename__ = "commitments"
+    __table_args__ = (
+        UniqueConstraint("transaction_uid"),
+        Index(None, "state", "next_attempt_at"),
+    )
+
+    id: Mapped[int] = mapped_column(_ROW_ID, primary_key=True, autoincrement=True)
+    transaction_uid: Mapped[str] = mapped_column(_UID)
+    calling_ae: Mapped[str] = mapped_column(String(64))
+    address: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(_SHA256)
+    count: Mapped[int]
+    named: Mapped[bytes]
+    asked: Mapped[int]
+    asked_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int]
+    next_attempt_at: Mapped[datetime | None]
+    last_error: Mapped[str] = mapped_column(Text)
+    settled_at: Mapped[datetime | None]
 
 
 class EventTable(Base):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mome_node.catalog.catalog import Catalog
 from mome_node.errors import NodeError
 from mome_node.ingest.open_files import allow_open_files, needed_files
-from mome_node.node import instance_room, scp_settings, tls_files
+from mome_node.node_dicom import instance_room, scp_settings, tls_files
 from mome_node.settings import Settings
 from mome_node.storage.folders import make_own_folder
 from mome_node.tls import server_context, validities

@@ -7,7 +7,6 @@ nothing and is answered with success, too, since the first answer may have been 
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,20 +15,19 @@ from enum import IntEnum
 from typing import Final
 
 import structlog
-from pydicom.datadict import dictionary_description
-from pydicom.uid import UID
 
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import Availability, NamedInstance
-from mome_node.dicom.uids import is_valid_uid
-from mome_node.errors import CatalogError, HeaderError, NoticeTooLargeError
-from mome_node.ingest.dataset_walk import (
-    Encoding,
-    HeaderLimitError,
-    WalkedItem,
-    WalkLimits,
-    walk_items,
+from mome_node.errors import CatalogError, NoticeTooLargeError
+from mome_node.ingest.attribute_list import (
+    AttributeFault,
+    AttributeRefusal,
+    items_of,
+    read_attribute_list,
+    text_of,
+    uid_of,
 )
+from mome_node.ingest.dataset_walk import WalkedItem, WalkLimits
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +59,15 @@ class NoticeStatus(IntEnum):
     MISSING_ATTRIBUTE = 0x0120
     MISSING_VALUE = 0x0121
     RESOURCE_LIMITATION = 0x0213
+
+
+_STATUS_OF: Final = {
+    AttributeFault.BROKEN: NoticeStatus.PROCESSING_FAILURE,
+    AttributeFault.TOO_MUCH: NoticeStatus.RESOURCE_LIMITATION,
+    AttributeFault.MISSING: NoticeStatus.MISSING_ATTRIBUTE,
+    AttributeFault.EMPTY: NoticeStatus.MISSING_VALUE,
+    AttributeFault.INVALID: NoticeStatus.INVALID_VALUE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +137,12 @@ def read_notice(attributes: bytes, transfer_syntax_uid: str) -> Notice:
     What nothing here depends on may be absent: the procedure step and Retrieve AE Title. Raises
     NoticeRefusal.
     """
-    syntax = UID(transfer_syntax_uid)
-    encoding = Encoding(syntax.is_implicit_VR, syntax.is_little_endian)
-    stream = io.BytesIO(attributes)
     try:
-        found = walk_items(stream, len(attributes), encoding, _WANTED, LIMITS)
-    except HeaderLimitError as error:
-        raise NoticeRefusal(NoticeStatus.RESOURCE_LIMITATION, str(error)) from error
-    except HeaderError as error:
-        raise NoticeRefusal(NoticeStatus.PROCESSING_FAILURE, str(error)) from error
-    study_uid = _uid(found, _STUDY)
-    named = tuple(_named(found))
+        found = read_attribute_list(attributes, transfer_syntax_uid, _WANTED, LIMITS)
+        study_uid = uid_of(found, _STUDY)
+        named = tuple(_named(found))
+    except AttributeRefusal as refusal:
+        raise NoticeRefusal(_STATUS_OF[refusal.fault], str(refusal)) from refusal
     series_of: dict[str, str] = {}
     for instance in named:
         if series_of.setdefault(instance.sop_instance_uid, instance.series_uid) != (
@@ -152,55 +154,27 @@ def read_notice(attributes: bytes, transfer_syntax_uid: str) -> Notice:
 
 def _named(notice: WalkedItem) -> Iterator[NamedInstance]:
     count = 0
-    for series in _items(notice, _SERIES_SEQUENCE):
-        series_uid = _uid(series, _SERIES)
-        for reference in _items(series, _INSTANCE_SEQUENCE):
+    for series in items_of(notice, _SERIES_SEQUENCE):
+        series_uid = uid_of(series, _SERIES)
+        for reference in items_of(series, _INSTANCE_SEQUENCE):
             count += 1
             if count > MAX_REFERENCES:
                 told = f"more than {MAX_REFERENCES} instances in one notice"
                 raise NoticeRefusal(NoticeStatus.RESOURCE_LIMITATION, told)
             yield NamedInstance(
                 series_uid,
-                sop_instance_uid=_uid(reference, _INSTANCE),
-                sop_class_uid=_uid(reference, _CLASS),
+                sop_instance_uid=uid_of(reference, _INSTANCE),
+                sop_class_uid=uid_of(reference, _CLASS),
                 availability=_availability(reference),
             )
 
 
-def _items(parent: WalkedItem, tag: int) -> list[WalkedItem]:
-    if tag not in parent.sequences:
-        raise NoticeRefusal(NoticeStatus.MISSING_ATTRIBUTE, f"there is no {_name(tag)}")
-    if not parent.sequences[tag]:
-        raise NoticeRefusal(NoticeStatus.MISSING_VALUE, f"the {_name(tag)} is empty")
-    return parent.sequences[tag]
-
-
-def _uid(parent: WalkedItem, tag: int) -> str:
-    text = _text(parent, tag)
-    if not is_valid_uid(text):
-        raise NoticeRefusal(NoticeStatus.INVALID_VALUE, f"a {_name(tag)} is no UID (PS3.5 9.1)")
-    return text
-
-
 def _availability(reference: WalkedItem) -> Availability:
-    text = _text(reference, _AVAILABILITY)
+    text = text_of(reference, _AVAILABILITY)
     try:
         return Availability(text)
     except ValueError as error:
         allowed = ", ".join(Availability)
         raise NoticeRefusal(
-            NoticeStatus.INVALID_VALUE, f"{_name(_AVAILABILITY)} must be of {allowed}"
+            NoticeStatus.INVALID_VALUE, f"Instance Availability must be of {allowed}"
         ) from error
-
-
-def _text(parent: WalkedItem, tag: int) -> str:
-    if tag not in parent.values:
-        raise NoticeRefusal(NoticeStatus.MISSING_ATTRIBUTE, f"there is no {_name(tag)}")
-    text = parent.values[tag].rstrip(b"\0 ").decode("ascii", "replace")
-    if not text:
-        raise NoticeRefusal(NoticeStatus.MISSING_VALUE, f"a {_name(tag)} is empty")
-    return text
-
-
-def _name(tag: int) -> str:
-    return dictionary_description(tag)

@@ -1,9 +1,9 @@
-"""Data sets of requests: of C-STORE written to the store while they arrive, of N-CREATE kept.
+"""Data sets of requests: of C-STORE written to the store while they arrive, of DIMSE-N kept.
 
 pynetdicom gathers a request's data set in memory, or in a temporary file that outlives an abort.
 Its DIMSE service provider is replaced here, for the associations that we accept, by one that
 hands the bytes to the receipt as they come, so that memory stays flat and nothing is left over.
-Attribute lists of N-CREATE requests are small; more of them than is allowed is dropped.
+What N-CREATE and N-ACTION requests hold is small; more of it than is allowed is dropped.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from typing import Any, Final
 from pydicom.uid import UID
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ, N_CREATE_RQ, DIMSEMessage
+from pynetdicom.dimse_messages import C_STORE_RQ, N_ACTION_RQ, N_CREATE_RQ, DIMSEMessage
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.pdu_primitives import P_DATA
 
+from mome_node.dicom.commitment import COMMITMENT_CLASS, COMMITMENT_INSTANCE
 from mome_node.dicom.uids import is_valid_uid
 from mome_node.ingest.arriving import ArrivingInstance
 from mome_node.ingest.availability import MAX_NOTICE_BYTES, NOTICE_CLASS
+from mome_node.ingest.event_reports import EventReports
 from mome_node.ingest.outcome import Outcome, Status
 from mome_node.ingest.storage_service import StorageService
 from mome_node.storage.store import InstanceIdentity
@@ -32,6 +35,7 @@ _MAX_COMMAND_BYTES: Final = 1 << 16
 _MAX_WAITING_REQUESTS: Final = 8  # no asynchronous operations are negotiated: one would do
 _STAND_IN_UID: Final = UID("2.25.0")
 _LOOKS_EVERY_S: Final = 0.2
+_NO_ACTION: Final = 0
 _INVALID_PDU: Final = "Evt19"  # PS3.8 9.2.1: ends in an A-ABORT
 
 
@@ -61,8 +65,8 @@ class AssociationTally:
 class ArrivingDataset(BytesIO):
     """Stands where pynetdicom keeps a message's data set, and passes a C-STORE's bytes on.
 
-    Of an N-CREATE request it holds the bytes themselves, unless they are ``too_large``, and whether
-    the UIDs of its command can be used.
+    Of an N-CREATE or N-ACTION request it holds the bytes themselves, unless they are ``too_large``,
+    and whether its command names what our services know.
     """
 
     def __init__(self, provider: StreamingProvider, message: DIMSEMessage) -> None:
@@ -72,13 +76,14 @@ class ArrivingDataset(BytesIO):
         self.arriving: ArrivingInstance | None = None
         self.too_large = False
         self.names_notice = True
+        self.names_commitment = True
         self.instance_is_valid = True
 
     def write(self, data: bytes) -> int:  # type: ignore[override] # pynetdicom passes bytes
         """Take bytes of the data set; other messages' data sets are none of our services'."""
         if isinstance(self._message, C_STORE_RQ):
             self.opened().write(data)
-        elif isinstance(self._message, N_CREATE_RQ) and not self.too_large:
+        elif isinstance(self._message, N_CREATE_RQ | N_ACTION_RQ) and not self.too_large:
             self.too_large = not self._provider.has_room_for(len(data))
             if self.too_large:
                 self.seek(0)
@@ -100,7 +105,10 @@ class StreamingProvider(DIMSEServiceProvider):
     def __init__(self, association: Association, storage: StorageService) -> None:
         super().__init__(association)
         self.tally = AssociationTally()
+        self.reports = EventReports(association, self.silent_for_s)
         self._storage = storage
+        self._heard_at = time.monotonic()
+        self._is_speaking = False
         self._unanswered: set[ArrivingInstance] = set()
         self._notice_bytes = 0
         self._is_closed = False
@@ -108,17 +116,43 @@ class StreamingProvider(DIMSEServiceProvider):
 
     @property
     def is_idle(self) -> bool:
-        """No message is on its way here, so that the next PDU may begin one elsewhere."""
-        return self.message is None
+        """No message is on its way here, in or out: the next one may be taken elsewhere."""
+        return self.message is None and not self._is_speaking
+
+    def silent_for_s(self) -> float:
+        """Seconds since the peer was last heard."""
+        return time.monotonic() - self._heard_at
+
+    def note_heard(self) -> None:
+        """The peer has said something."""
+        self._heard_at = time.monotonic()
+
+    def send_msg(self, primitive: Any, context_id: int) -> None:
+        """Send a message; as long as its PDUs are being made, nobody else answers."""
+        self._is_speaking = True
+        try:
+            super().send_msg(primitive, context_id)
+        finally:
+            self._is_speaking = False
 
     def get_msg(  # type: ignore[override] # a union, told shorter
         self, block: bool = False
     ) -> tuple[int | None, Any]:
-        """Take the next message; wait for one even if not asked to, but then only a moment.
+        """Take the next request; wait for one even if not asked to, but then only a moment.
 
         The association's own thread looks a thousand times a second, of which a few open and
-        silent associations make a busy machine; ``wake`` ends its wait.
+        silent associations make a busy machine; ``wake`` ends its wait. Reports of ours go out
+        when there is no request, and what answers them is none.
         """
+        context_id, message = self._next_message(block=block)
+        if context_id is None and self.message is None:  # else a request is arriving
+            self.reports.send_waiting()
+        if isinstance(message, N_EVENT_REPORT):
+            self.reports.answered(message)
+            return None, None
+        return context_id, message
+
+    def _next_message(self, *, block: bool) -> tuple[int | None, Any]:
         timeout = self.dimse_timeout if block else _LOOKS_EVERY_S
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -127,10 +161,8 @@ class StreamingProvider(DIMSEServiceProvider):
                 context_id, message = self.msg_queue.get(timeout=left)
             except queue.Empty:
                 return None, None
-            if message is not None:
+            if message is not None or not block:
                 return context_id, message
-            if not block:
-                return None, None
 
     def wake(self) -> None:
         """Let the association's thread look at what else there is for it, a release say."""
@@ -189,6 +221,7 @@ class StreamingProvider(DIMSEServiceProvider):
 
     def discard_unanswered(self) -> None:
         """Forget what was on its way when the connection ended."""
+        self.reports.close()
         with self._lock:
             self._is_closed = True
             for arriving in self._unanswered:
@@ -206,6 +239,8 @@ def replace_unusable_uids(message: DIMSEMessage) -> None:
         return
     if isinstance(message, N_CREATE_RQ):
         _replace_notice_uids(message, message.data_set)
+    if isinstance(message, N_ACTION_RQ):
+        _replace_action_uids(message, message.data_set)
     if not isinstance(message, C_STORE_RQ):
         return
     message.data_set.opened()
@@ -226,6 +261,17 @@ def _replace_notice_uids(message: N_CREATE_RQ, attributes: ArrivingDataset) -> N
     elif not isinstance(instance, str) or not is_valid_uid(instance):
         attributes.instance_is_valid = False
         command.AffectedSOPInstanceUID = _STAND_IN_UID
+
+
+def _replace_action_uids(message: N_ACTION_RQ, information: ArrivingDataset) -> None:
+    """Lead every N-ACTION request to the one service that answers it, whatever it names."""
+    command = message.command_set
+    information.names_commitment = command.get("RequestedSOPClassUID") == COMMITMENT_CLASS
+    information.instance_is_valid = command.get("RequestedSOPInstanceUID") == COMMITMENT_INSTANCE
+    command.RequestedSOPClassUID = UID(COMMITMENT_CLASS)
+    command.RequestedSOPInstanceUID = UID(COMMITMENT_INSTANCE)
+    if not isinstance(command.get("ActionTypeID"), int):
+        command.ActionTypeID = _NO_ACTION
 
 
 class IndicationQueue(queue.Queue[Any]):

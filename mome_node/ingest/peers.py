@@ -51,6 +51,10 @@ class Admission:
         """
         return any(p.may_reject and self._is_called(p, ae_title, address) for p in self.peers)
 
+    def named(self, ae_title: str, address: str) -> AllowedPeer | None:
+        """Return the entry that names a caller, if any does."""
+        return next((p for p in self.peers if self._is_called(p, ae_title, address)), None)
+
     def _is_called(self, peer: AllowedPeer, ae_title: str, address: str) -> bool:
         if peer.ae_title.strip() != ae_title.strip():
             return False

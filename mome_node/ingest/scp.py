@@ -1,4 +1,7 @@
-"""The DIMSE door: Verification, Storage and availability notices (PS3.4 annexes A, B and R)."""
+"""The DIMSE door: Verification, Storage, Storage Commitment and availability notices.
+
+PS3.4 annexes A, B, J and R.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,15 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 import structlog
-from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    generate_uid,
 )
 from pynetdicom import AE, evt
+from pynetdicom._handlers import standard_dimse_recv_handler
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE, N_CREATE
 from pynetdicom.pdu import A_ABORT_RQ, A_RELEASE_RQ
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import register_uid, uid_to_service_class
@@ -29,29 +30,27 @@ from mome_node.dicom.classes import (
     decodable_transfer_syntaxes,
     storage_classes,
 )
+from mome_node.dicom.commitment import COMMITMENT_CLASS
 from mome_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from mome_node.errors import SettingsError
 from mome_node.ingest.availability import (
     NOTICE_CLASS,
-    NoticeAnswer,
     NoticeReception,
-    NoticeStatus,
 )
+from mome_node.ingest.commitment import CommitmentReception
 from mome_node.ingest.dimse import (
-    ArrivingDataset,
     IndicationQueue,
     StreamingProvider,
-    replace_unusable_uids,
 )
 from mome_node.ingest.log_rate import LogRate
+from mome_node.ingest.negotiation import accept_as_scp, answer_extended
 from mome_node.ingest.open_files import allow_open_files, needed_files
-from mome_node.ingest.outcome import Status
 from mome_node.ingest.peers import Admission, Places
 from mome_node.ingest.pending import PendingConnections
 from mome_node.ingest.receipt import Reception
 from mome_node.ingest.server import ConnectionTimes, ReceivingServer
+from mome_node.ingest.services import Services, on_echo, on_message, provider_of
 from mome_node.ingest.storage_service import StorageService
-from mome_node.ingest.store_messages import MAX_COMMENT
 from mome_node.ingest.transport import StoreTransport, TransportLimits
 
 log = structlog.get_logger(__name__)
@@ -108,7 +107,7 @@ class ScpSettings:
 class StorageScp:
     """Receives C-ECHO and C-STORE and hands every instance to the one receipt.
 
-    With ``notices`` it takes availability notices, too.
+    With ``notices`` it takes availability notices, with ``commitment`` requests for commitment.
     """
 
     def __init__(
@@ -118,12 +117,13 @@ class StorageScp:
         admission: Admission,
         tls: ssl.SSLContext | None = None,
         notices: NoticeReception | None = None,
+        commitment: CommitmentReception | None = None,
     ) -> None:
         self._settings = settings
         self._storage = StorageService(reception, admission, frozenset(storage_classes()))
         self._admission = admission
         self._tls = tls
-        self._notices = notices
+        self._services = Services(self._storage, notices, commitment)
         self._limits = TransportLimits(
             idle_s=settings.network_timeout_s,
             message_s=settings.dimse_timeout_s,
@@ -132,6 +132,8 @@ class StorageScp:
             max_pdu_bytes=max(settings.max_pdu_bytes, _MAX_OTHER_PDU_BYTES),
         )
         self._ae = _application_entity(settings, takes_notices=notices is not None)
+        if commitment is not None:
+            accept_as_scp(self._ae, COMMITMENT_CLASS, NOTICE_TRANSFER_SYNTAXES)
         self._places = Places(settings.max_associations, settings.peer_associations)
         self._titles = frozenset({settings.ae_title, *settings.also_called})
         self._pending = PendingConnections(settings.max_pending)
@@ -181,10 +183,12 @@ class StorageScp:
                 evt_handlers=[
                     (evt.EVT_CONN_OPEN, self._on_connection),
                     (evt.EVT_REQUESTED, self._on_request),
-                    (evt.EVT_DIMSE_RECV, _on_message),
-                    (evt.EVT_C_ECHO, _on_echo),
-                    (evt.EVT_C_STORE, self._on_store),
-                    (evt.EVT_N_CREATE, self._on_notice),
+                    (evt.EVT_SOP_EXTENDED, answer_extended),
+                    (evt.EVT_DIMSE_RECV, on_message),
+                    (evt.EVT_C_ECHO, on_echo),
+                    (evt.EVT_C_STORE, self._services.on_store),
+                    (evt.EVT_N_CREATE, self._services.on_notice),
+                    (evt.EVT_N_ACTION, self._services.on_action),
                     (evt.EVT_PDU_RECV, _on_pdu_received),
                     (evt.EVT_PDU_SENT, _on_pdu_sent),
                     (evt.EVT_CONN_CLOSE, _on_connection_closed),
@@ -211,6 +215,8 @@ class StorageScp:
 
     def _on_connection(self, event: evt.Event) -> None:
         association = event.assoc
+        # The library's debug log fails on a command that lacks something, and with it _on_message.
+        association.unbind(evt.EVT_DIMSE_RECV, standard_dimse_recv_handler)
         provider = StreamingProvider(association, self._storage)
         association.dimse = provider
         association.dul.to_user_queue = IndicationQueue(provider)
@@ -228,45 +234,6 @@ class StorageScp:
             _reject(association, _CALLING_AE_NOT_RECOGNISED, "peer is not in dicom.allowed_peers")
         elif why := self._places.take(calling, association):
             _reject(association, _LOCAL_LIMIT_EXCEEDED, why)
-
-    def _on_store(self, event: evt.Event) -> Dataset:
-        provider = _provider(event.assoc)
-        assert isinstance(event.request, C_STORE)
-        dataset = event.request.DataSet
-        assert isinstance(dataset, ArrivingDataset)  # its provider put it there
-        arriving = provider.claim(dataset)
-        outcome = self._storage.answer(arriving, event.context.abstract_syntax, event.assoc)
-        provider.tally.count(outcome)
-        return _answer(outcome.status, outcome.comment)
-
-    def _on_notice(self, event: evt.Event) -> tuple[Dataset, Dataset | None]:
-        provider = _provider(event.assoc)
-        assert isinstance(event.request, N_CREATE)
-        attributes = event.request.AttributeList
-        assert isinstance(attributes, ArrivingDataset)  # its provider put it there
-        try:
-            answer = self._notice_answer(event, attributes)
-        finally:
-            provider.free_room()
-        named = None
-        if answer.status is NoticeStatus.SUCCESS and not event.request.AffectedSOPInstanceUID:
-            named = Dataset()
-            named.AffectedSOPInstanceUID = generate_uid(prefix=None)
-        return _answer(answer.status, answer.comment), named
-
-    def _notice_answer(self, event: evt.Event, attributes: ArrivingDataset) -> NoticeAnswer:
-        is_notice = attributes.names_notice and event.context.abstract_syntax == NOTICE_CLASS
-        if not is_notice or self._notices is None:
-            return NoticeAnswer(NoticeStatus.NO_SUCH_CLASS, "only availability notices are taken")
-        if not attributes.instance_is_valid:
-            return NoticeAnswer(NoticeStatus.INVALID_INSTANCE, "no UID (PS3.5 9.1)")
-        if attributes.too_large:
-            return NoticeAnswer(NoticeStatus.RESOURCE_LIMITATION, "the notice is too large")
-        return self._notices.receive(
-            attributes.getvalue(),
-            event.context.transfer_syntax,
-            event.assoc.requestor.ae_title.strip(),
-        )
 
 
 def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
@@ -286,12 +253,11 @@ def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
     entity.acse_timeout = settings.acse_timeout_s
     entity.dimse_timeout = settings.dimse_timeout_s
     entity.network_timeout = None  # the transport's: the library sees no C-STORE
-    entity.add_supported_context(_VERIFICATION)
-    transfer_syntaxes = list(decodable_transfer_syntaxes())
+    accept_as_scp(entity, _VERIFICATION)
     for sop_class in storage_classes():
-        entity.add_supported_context(sop_class, transfer_syntaxes)
+        accept_as_scp(entity, sop_class, decodable_transfer_syntaxes())
     if takes_notices:
-        entity.add_supported_context(NOTICE_CLASS, list(NOTICE_TRANSFER_SYNTAXES))
+        accept_as_scp(entity, NOTICE_CLASS, NOTICE_TRANSFER_SYNTAXES)
     return entity
 
 
@@ -302,14 +268,11 @@ def _titles(association: Association) -> tuple[str, str]:
     return request.calling_ae_title.strip(), request.called_ae_title.strip()
 
 
-def _provider(association: Association) -> StreamingProvider:
-    provider = association.dimse
-    assert isinstance(provider, StreamingProvider)  # set when the connection opened
-    return provider
-
-
 def _reject(association: Association, verdict: tuple[int, int, int], why: str) -> None:
     calling, called = _titles(association)
+    # First of all: a log that fails must let nobody in.
+    association.acse.send_reject(*verdict)
+    association.kill()  # waits until the rejection is sent
     log.warning(
         "association rejected",
         why=why,
@@ -317,40 +280,22 @@ def _reject(association: Association, verdict: tuple[int, int, int], why: str) -
         called_ae=called,
         host=association.requestor.address,
     )
-    association.acse.send_reject(*verdict)
-    association.kill()  # waits until the rejection is sent
-
-
-def _on_message(event: evt.Event) -> None:
-    replace_unusable_uids(event.message)
-
-
-def _on_echo(_event: evt.Event) -> int:
-    return Status.SUCCESS.value
-
-
-def _answer(status: Status | NoticeStatus, comment: str) -> Dataset:
-    answer = Dataset()
-    answer.Status = status.value
-    if status != Status.SUCCESS:
-        answer.ErrorComment = comment[:MAX_COMMENT]
-    return answer
 
 
 def _on_pdu_received(event: evt.Event) -> None:
     if isinstance(event.pdu, A_RELEASE_RQ):
-        _provider(event.assoc).tally.ended_by = "peer released"
+        provider_of(event.assoc).tally.ended_by = "peer released"
     elif isinstance(event.pdu, A_ABORT_RQ):
-        _provider(event.assoc).tally.ended_by = "peer aborted"
+        provider_of(event.assoc).tally.ended_by = "peer aborted"
 
 
 def _on_pdu_sent(event: evt.Event) -> None:
     if isinstance(event.pdu, A_ABORT_RQ):
-        _provider(event.assoc).tally.ended_by = "we aborted"
+        provider_of(event.assoc).tally.ended_by = "we aborted"
 
 
 def _on_connection_closed(event: evt.Event) -> None:
-    provider = _provider(event.assoc)
+    provider = provider_of(event.assoc)
     provider.discard_unanswered()
     if not event.assoc.requestor.primitive:
         # Nobody will ask for an association here any more. Without this word its thread would

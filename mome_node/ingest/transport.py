@@ -90,7 +90,6 @@ class StoreTransport(AssociationSocket):
         self._is_at_end = False  # the peer has closed its side
         self._is_over = False  # what still comes is of no interest
         self._library_speaks_until = 0.0
-        self._heard_at = time.monotonic()
         self._contexts: dict[int, tuple[str, str]] | None = None
         self._is_tls = isinstance(self.socket, ssl.SSLSocket)
         self._prepare(accepted.socket)
@@ -168,7 +167,6 @@ class StoreTransport(AssociationSocket):
             speaks = time.monotonic() < self._library_speaks_until
             if not self._holds_something(0.0 if speaks else _WAIT_S):
                 return False
-            self._heard_at = time.monotonic()
             request, context_id = self._next_request()
             if request is None:
                 self._library_speaks_until = time.monotonic() + _LIBRARY_SPEAKS_S
@@ -185,7 +183,7 @@ class StoreTransport(AssociationSocket):
             return False
         if self._receive() >= 0:
             return True
-        if time.monotonic() - self._heard_at > self._limits.idle_s:
+        if self._provider.silent_for_s() > self._limits.idle_s:
             raise _Ended(_INVALID_PDU, "nothing was said for too long")
         return False
 
@@ -343,6 +341,7 @@ class StoreTransport(AssociationSocket):
             count = 0
         if count:
             self._end += count
+            self._provider.note_heard()
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         else:
             self._is_at_end = True

@@ -14,6 +14,7 @@ from mome_node.assembly.completeness import Action
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
+from mome_node.delivery.commitment_reports import CommitmentReports
 from mome_node.delivery.outbox import Outbox
 from mome_node.errors import TransitionRefusedError
 from mome_node.jobs.archive_counts import ArchiveCounts
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 PERIOD_S = 0.5
 RETRY_PERIOD_S = 5.0
+CLEANUP_PERIOD_S = 3600.0
 LOOKING_S = 2.0
 LOOK_AGAIN_AFTER_FAULT = timedelta(seconds=30)
 EVALUATOR_PAUSE_S = 30.0
@@ -43,12 +45,14 @@ class Runner:
         outbox: Outbox,
         monotonic: Callable[[], float] = time.monotonic,
         archive: ArchiveCounts | None = None,
+        reports: CommitmentReports | None = None,
     ) -> None:
         self._catalog = catalog
         self._stages = stages
         self._outbox = outbox
         self._monotonic = monotonic
         self._archive = archive
+        self._reports = reports
         self._witnesses = Witnesses(catalog, archive)
         patience = stages.policy.patience
         self._receiving = ReceivingStudies(patience.quiet_s, monotonic, patience.hard_limit_s)
@@ -60,6 +64,8 @@ class Runner:
             (self.retry_turn, RETRY_PERIOD_S),
             (self.delivery_turn, PERIOD_S),
             (self.counts_turn, PERIOD_S),
+            (self.commitment_turn, PERIOD_S),
+            (self.cleanup_turn, CLEANUP_PERIOD_S),
         )
 
     def start(self) -> None:
@@ -122,6 +128,16 @@ class Runner:
         guarded(self._outbox.run_round, turn="delivery round")
         for study in self._catalog.studies_in(StudyState.DELIVERING):
             _tolerating_news(self._stages.settle, study)
+
+    def commitment_turn(self) -> None:
+        """Tell peers what is here of what they asked for; a part of receiving, so never paused."""
+        if self._reports is not None:
+            self._reports.run_round()
+
+    def cleanup_turn(self) -> None:
+        """Forget what nobody will ask for again."""
+        if self._reports is not None:
+            self._reports.remove_old()
 
     def counts_turn(self) -> None:
         """Ask the PACS what it has of the studies that receive."""

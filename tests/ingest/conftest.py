@@ -23,6 +23,8 @@ from pynetdicom.association import Association
 
 from mome_node.catalog.catalog import Catalog
 from mome_node.ingest.availability import NoticeReception
+from mome_node.ingest.commitment import CommitmentReception
+from mome_node.ingest.event_reports import AskingAssociations
 from mome_node.ingest.identity import HeaderLimits
 from mome_node.ingest.outcome import Outcome
 from mome_node.ingest.peers import Admission
@@ -147,10 +149,18 @@ def node(tmp_path: Path, limits: ReceiptLimits) -> Iterator[Node]:
 
 
 @pytest.fixture
-def scp(node: Node) -> Iterator[StorageScp]:
+def asking() -> AskingAssociations:
+    return AskingAssociations()
+
+
+@pytest.fixture
+def scp(node: Node, asking: AskingAssociations) -> Iterator[StorageScp]:
     settings = ScpSettings(host="127.0.0.1", port=0, max_associations=4, acse_timeout_s=5)
     notices = NoticeReception(node.catalog, Clock())
-    with StorageScp(settings, node.reception, Admission(), notices=notices) as running:
+    commitment = CommitmentReception(node.catalog.commitments, Clock(), asking)
+    with StorageScp(
+        settings, node.reception, Admission(), notices=notices, commitment=commitment
+    ) as running:
         yield running
 
 

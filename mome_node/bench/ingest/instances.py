@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -118,13 +117,6 @@ def write_huge_instance(folder: Path, dataset_bytes: int) -> PreparedInstance:
         digest.update(zeros)
     outbound = Outbound(str(path), str(EnhancedMRImageStorage), instance, offset)
     return PreparedInstance(outbound, study, digest.hexdigest())
-
-
-def outbound_of(
-    associations: Sequence[Sequence[PreparedInstance]],
-) -> tuple[tuple[Outbound, ...], ...]:
-    """Return what the tuned sender has to know of prepared instances."""
-    return tuple(tuple(i.outbound for i in instances) for instances in associations)
 
 
 def dataset_offset(head: bytes) -> int:

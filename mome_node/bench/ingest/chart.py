@@ -61,7 +61,7 @@ def _draw_bar(draw: ImageDraw.ImageDraw, row: Row, top: float, scale: float) -> 
     draw.line([(low, middle), (high, middle)], fill=_INK, width=2)
     value = f"{row.mb_per_s:.0f}"
     if row.node_against is not None:
-        value += f"  (node: {row.node_against.ratio:.2g} ×)"
+        value += f"  (node: {row.node_against.ratio:.2g} times)"
     draw.text((max(end, high) + 8, middle), value, _INK, _font(_SMALL), anchor="lm")
 
 

@@ -54,7 +54,7 @@ class OpenNode:
         self.address = address
         self._data_dir = data_dir
 
-    def peak_memory_mb(self) -> float | None:
+    def peak_memory_mb(self) -> float:
         """See OpenReceiver: of the process that receives, without the one that runs the models."""
         return self._process.peak_memory_mb()
 

@@ -29,6 +29,11 @@ def check_disk(folder: Path, needed_bytes: int, mounts: Path = _MOUNTS) -> None:
         )
 
 
+def settle_disk() -> None:
+    """Write what all programs left to be written, so that nobody's measured syncs wait for it."""
+    os.sync()
+
+
 def file_system(folder: Path, mounts: Path = _MOUNTS) -> str:
     """Return the type of the file system that holds ``folder``, such as "ext4"."""
     place, found, depth = folder.resolve(), "unknown", -1

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from mome_node.bench.ingest.disk import check_disk, machine
+from mome_node.bench.ingest.disk import check_disk, machine, settle_disk
 from mome_node.bench.ingest.figures import Percentiles
 from mome_node.bench.ingest.instances import TRANSFER_SYNTAX, PreparedStudy
 from mome_node.bench.ingest.node import open_node
@@ -115,6 +115,7 @@ def _turn(root: Path, study: PreparedStudy, data_dir: Path | None) -> tuple[Sent
     """Send a study to a node with this data directory, or an empty one; what it lost."""
     with fresh_folder(root) as work, open_node(work, data_dir=data_dir) as node:
         parts = study.renew()
+        settle_disk()
         sent = tuned_sender().send(node.address, None, parts, work)
         return sent, node.lost([instance for part in parts for instance in part])
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mome_node.bench.ingest.disk import check_disk, machine
+from mome_node.bench.ingest.disk import check_disk, machine, settle_disk
 from mome_node.bench.ingest.instances import PreparedStudy, write_huge_instance
 from mome_node.bench.ingest.node import open_node
 from mome_node.bench.ingest.race import Load, Progress, fresh_folder
@@ -52,6 +52,7 @@ def bench_large_object(
         with fresh_folder(root) as work, open_node(work) as node:
             started = node.peak_memory_mb()
             parts = study.renew()
+            settle_disk()
             progress("sending small objects")
             tuned_sender().send(node.address, None, parts, work)
             small = node.peak_memory_mb()

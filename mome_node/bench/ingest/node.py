@@ -13,11 +13,16 @@ from mome_node import __version__
 from mome_node.bench.ingest.certificate import Certificate
 from mome_node.bench.ingest.instances import PreparedInstance
 from mome_node.bench.ingest.presence import count_whole
-from mome_node.bench.ingest.process import LOOPBACK, Address, ReceiverProcess, free_port
+from mome_node.bench.ingest.process import (
+    LOOPBACK,
+    Address,
+    ReceiverProcess,
+    free_port,
+    is_listening,
+)
 from mome_node.bench.ingest.receivers import Receiver
 
 AE_TITLE: Final = "MOME"
-_READY: Final = f"{AE_TITLE} receives on port"  # what `serve` says when its door is open
 
 _SETTINGS = """\
 [node]
@@ -92,5 +97,6 @@ def open_node(
     # Settings of the environment would beat those of the file.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MOME_")}
     with ReceiverProcess("mome-node serve", command, log, environment) as process:
-        process.wait_until(lambda: _READY in log.read_text(errors="replace"))
-        yield OpenNode(process, secure if certificate else plain, data_dir)
+        address = secure if certificate else plain
+        process.wait_until(lambda: is_listening(address.port))  # the node opens its door last
+        yield OpenNode(process, address, data_dir)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mome_node.bench.ingest.certificate import Certificate, make_certificate
+from mome_node.bench.ingest.disk import settle_disk
 from mome_node.bench.ingest.instances import PreparedInstance, PreparedStudy
 from mome_node.bench.ingest.process import LOOPBACK
 from mome_node.bench.ingest.receivers import Receiver
@@ -117,6 +118,7 @@ class Racecourse:
                     acknowledged: list[PreparedInstance] = []
                     for cell in cells:
                         parts = supplies.studies[cell.associations].renew()
+                        settle_disk()
                         sent = self._sender(cell).send(opened.address, certificate, parts, work)
                         megabytes = supplies.studies[cell.associations].total_bytes / 1e6
                         race.turns.append(Turn(number, receiver.key, cell, megabytes, sent))

@@ -28,7 +28,7 @@ def add_verb(verbs: Commands) -> None:
     parser = add_command(
         verbs,
         "ingest",
-        "receive the same instances as Orthanc and storescp do: some minutes, 2 GB of disk",
+        "receive what Orthanc and storescp receive, too: a quarter of an hour, 5 GB of disk",
         "bench ingest --json --png ingest.png",
         bench_ingest,
     )

@@ -11,7 +11,12 @@ from mome_node.bench.ingest import compare, large_catalogue, large_object
 from mome_node.bench.ingest.figures import IngestFigures, rows_of
 from mome_node.bench.ingest.race import Cell, Load, Race, Turn
 from mome_node.bench.ingest.senders import Sent
-from mome_node.cli.main import main
+
+
+@pytest.fixture
+def ingest(run):
+    """The command with options in one line."""
+    return lambda options: run("bench", "ingest", *options.split())
 
 
 @pytest.fixture
@@ -41,20 +46,16 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[compare.Comparison]:
     return seen
 
 
-def run(options: str = "") -> int:
-    return main(["bench", "ingest", *options.split()])
-
-
-def test_without_options_it_compares_what_the_documentation_says(asked, capsys) -> None:
-    run()
+def test_without_options_it_compares_what_the_documentation_says(ingest, asked) -> None:
+    ingest("")
     (comparison,) = asked
     assert comparison == compare.Comparison()
     assert comparison.load == Load(600, 427_000)
 
 
-def test_options_choose_what_is_sent_and_how(asked) -> None:
-    run("--small --rounds 2 --associations 2 --transports plain")
-    run("--instances 10 --kilobytes 3 --senders tuned --receivers node")
+def test_options_choose_what_is_sent_and_how(ingest, asked) -> None:
+    ingest("--small --rounds 2 --associations 2 --transports plain")
+    ingest("--instances 10 --kilobytes 3 --senders tuned --receivers node")
     small, few = asked
     assert (small.load, small.rounds) == (Load(5_000, 40_000), 2)
     assert (small.associations, small.tls) == ((2,), (False,))
@@ -62,28 +63,29 @@ def test_options_choose_what_is_sent_and_how(asked) -> None:
     assert (few.senders, few.receivers) == (("tuned",), ("node",))
 
 
-def test_the_table_has_the_ratio_and_says_what_was_left_out(asked, capsys) -> None:
-    assert run("--transports plain") == 0
-    lines = capsys.readouterr().out.splitlines()
+def test_the_table_has_the_ratio_and_says_what_was_left_out(ingest, asked) -> None:
+    done = ingest("--transports plain")
+    assert done.status == 0
+    lines = done.out.splitlines()
     assert lines[1].split("\t")[:5] == ["plain", "tuned", "1", "node", "50.0"]
     assert lines[2].split("\t")[-3:] == ["3.00", "3.00", "3.00"]
     assert "left out: storescp: DCMTK is not installed" in lines
     assert any("present after SIGKILL" in line for line in lines)
 
 
-def test_a_lost_instance_is_told_and_the_command_fails(asked, capsys) -> None:
-    assert run("--json --transports tls") == 1
-    said = capsys.readouterr()
-    assert json.loads(said.out)["all_present"] is False
-    assert "node lost 1 instances" in said.err
+def test_a_lost_instance_is_told_and_the_command_fails(ingest, asked) -> None:
+    done = ingest("--json --transports tls")
+    assert done.status == 1
+    assert json.loads(done.out)["all_present"] is False
+    assert "node lost 1 instances" in done.err
 
 
-def test_a_picture_is_written_where_it_was_asked_for(asked, tmp_path: Path) -> None:
-    run(f"--png {tmp_path}/bars.png")
+def test_a_picture_is_written_where_it_was_asked_for(ingest, asked, tmp_path: Path) -> None:
+    ingest(f"--png {tmp_path}/bars.png")
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_growth_with_a_full_catalogue_is_told(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_the_growth_with_a_full_catalogue_is_told(ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = large_catalogue.CatalogueFigures(
         machine={},
         load=Load(600, 427_000),
@@ -99,25 +101,31 @@ def test_the_growth_with_a_full_catalogue_is_told(monkeypatch: pytest.MonkeyPatc
         lost=0,
     )
     monkeypatch.setattr(large_catalogue, "bench_large_catalogue", lambda *_: figures)
-    assert run("--catalogue") == 0
-    out = capsys.readouterr().out
-    assert "1,000,000 instances\t2.50" in out
-    assert "1.25 (1.25 to 1.25)" in out
+    done = ingest("--catalogue")
+    assert done.status == 0
+    assert "1,000,000 instances\t2.50" in done.out
+    assert "1.25 (1.25 to 1.25)" in done.out
 
 
-def test_the_memory_for_a_huge_object_is_told(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_the_memory_for_a_huge_object_is_told(ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = large_object.MemoryFigures(
-        {}, Load(1, 1), 2_000_000_000, 90.0, 95.0, 96.0, 20.0, 0.5, 1
+        machine={},
+        load=Load(600, 427_000),
+        object_bytes=2_000_000_000,
+        started_mb=90.0,
+        small_objects_mb=95.0,
+        large_object_mb=96.0,
+        large_object_s=20.0,
+        large_object_wait_s=0.5,
+        lost=1,
     )
     monkeypatch.setattr(large_object, "bench_large_object", lambda *_: figures)
-    assert run("--huge") == 1  # it was lost
-    out = capsys.readouterr().out
-    assert "an object of 2 GB later\t96" in out
-    assert "100 MB/s, 0.50 s to its answer" in out
+    done = ingest("--huge")
+    assert done.status == 1  # it was lost
+    assert "an object of 2 GB later\t96" in done.out
+    assert "100 MB/s, 0.50 s to its answer" in done.out
 
 
 @pytest.mark.parametrize("wrong", ["--instances 0", "--rounds 0", "--catalogue --huge"])
-def test_wrong_usage_is_refused(wrong: str, capsys) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run(wrong)
-    assert ended.value.code == 2
+def test_wrong_usage_is_refused(ingest, wrong: str) -> None:
+    assert ingest(wrong).status == 2

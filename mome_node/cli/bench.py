@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from mome_node.cli import bench_ingest
 from mome_node.cli.arguments import add_command, add_json
 from mome_node.cli.output import WRONG_USAGE, progress, say_json, say_table
 
@@ -69,6 +70,7 @@ def add_commands(commands: Commands) -> None:
     )
     assembly.add_argument("--turns", type=int, choices=range(1, 100), default=3, metavar="N")
     add_json(assembly)
+    bench_ingest.add_verb(verbs)
 
 
 def bench_assembly(options: argparse.Namespace) -> int:

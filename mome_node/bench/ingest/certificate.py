@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mome_node.errors import BenchmarkError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 _VALID_FOR = timedelta(days=365)
 
@@ -21,14 +24,7 @@ class Certificate:
 
 
 def make_certificate(folder: Path, host: str) -> Certificate:
-    """Make them; BenchmarkError if the package `cryptography` is not installed."""
-    try:
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.x509.oid import NameOID
-    except ImportError as error:
-        raise BenchmarkError("TLS needs a certificate: pip install cryptography") from error
+    """Make them in ``folder``; ``host`` is the IP address that the receivers are reached at."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mome-node benchmark")])
     now = datetime.now(UTC)

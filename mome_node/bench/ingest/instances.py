@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -72,10 +70,7 @@ class PreparedStudy:
         self._pixels = pixels
 
     def renew(self) -> tuple[tuple[PreparedInstance, ...], ...]:
-        """Give all instances new UIDs, of one new study; what to send over each association.
-
-        Everything that the file system still had to write is on the disk afterwards.
-        """
+        """Give all instances new UIDs, of one new study; what to send over each association."""
         study, series = _new_uid(), ""
         found: dict[Path, list[PreparedInstance]] = {part: [] for part in self.folders}
         for number, (path, header, offset) in enumerate(self._headers):
@@ -89,7 +84,6 @@ class PreparedStudy:
             digest.update(self._pixels)
             outbound = Outbound(str(path), str(MRImageStorage), instance, offset)
             found[path.parent].append(PreparedInstance(outbound, study, digest.hexdigest()))
-        os.sync()
         return tuple(tuple(found[part]) for part in self.folders)
 
 
@@ -118,13 +112,6 @@ def write_huge_instance(folder: Path, dataset_bytes: int) -> PreparedInstance:
         digest.update(zeros)
     outbound = Outbound(str(path), str(EnhancedMRImageStorage), instance, offset)
     return PreparedInstance(outbound, study, digest.hexdigest())
-
-
-def outbound_of(
-    associations: Sequence[Sequence[PreparedInstance]],
-) -> tuple[tuple[Outbound, ...], ...]:
-    """Return what the tuned sender has to know of prepared instances."""
-    return tuple(tuple(i.outbound for i in instances) for instances in associations)
 
 
 def dataset_offset(head: bytes) -> int:

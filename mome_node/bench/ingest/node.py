@@ -9,14 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from mome_node import __version__
 from mome_node.bench.ingest.certificate import Certificate
 from mome_node.bench.ingest.instances import PreparedInstance
 from mome_node.bench.ingest.presence import count_whole
-from mome_node.bench.ingest.process import LOOPBACK, Address, ReceiverProcess, free_port
+from mome_node.bench.ingest.process import (
+    LOOPBACK,
+    Address,
+    ReceiverProcess,
+    free_port,
+    is_listening,
+)
 from mome_node.bench.ingest.receivers import Receiver
 
 AE_TITLE: Final = "MOME"
-_READY: Final = "receives on port"
 
 _SETTINGS = """\
 [node]
@@ -41,6 +47,7 @@ _TLS_SETTINGS = """
 [dicom.tls]
 certificate = "{certificate}"
 key = "{key}"
+port = {port}
 """
 
 
@@ -52,7 +59,7 @@ class OpenNode:
         self.address = address
         self._data_dir = data_dir
 
-    def peak_memory_mb(self) -> float | None:
+    def peak_memory_mb(self) -> float:
         """See OpenReceiver: of the process that receives, without the one that runs the models."""
         return self._process.peak_memory_mb()
 
@@ -63,29 +70,33 @@ class OpenNode:
 
 
 def node_receiver() -> Receiver:
-    """The node of this installation."""
-    return Receiver("node", "mome-node", _open)
+    """The node of this installation, with a new data directory each time."""
+    return Receiver("node", f"mome-node {__version__}", open_node)
 
 
 @contextmanager
-def _open(folder: Path, certificate: Certificate | None) -> Iterator[OpenNode]:
-    address = Address(AE_TITLE, free_port())
-    data_dir = folder / "data"
-    log = folder / "node.log"
-    configuration = folder / "node.toml"
-    configuration.write_text(_settings(address, data_dir, certificate))
+def open_node(
+    folder: Path, certificate: Certificate | None = None, data_dir: Path | None = None
+) -> Iterator[OpenNode]:
+    """Run `mome-node serve` until the block ends; ``data_dir`` may be one that was kept.
+
+    BenchmarkError with the end of its log if it does not start.
+    """
+    data_dir = data_dir or folder / "data"
+    plain, secure = Address(AE_TITLE, free_port()), Address(AE_TITLE, free_port())
+    settings = _SETTINGS.format(
+        ae_title=AE_TITLE, data_dir=data_dir, host=LOOPBACK, port=plain.port
+    )
+    if certificate is not None:
+        settings += _TLS_SETTINGS.format(
+            certificate=certificate.certificate, key=certificate.key, port=secure.port
+        )
+    log, configuration = folder / "node.log", folder / "node.toml"
+    configuration.write_text(settings)
     command = [sys.executable, "-m", "mome_node.cli.main", "serve", "--config", str(configuration)]
     # Settings of the environment would beat those of the file.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MOME_")}
     with ReceiverProcess("mome-node serve", command, log, environment) as process:
-        process.wait_until(lambda: _READY in log.read_text(errors="replace"))
+        address = secure if certificate else plain
+        process.wait_until(lambda: is_listening(address.port))  # the node opens its door last
         yield OpenNode(process, address, data_dir)
-
-
-def _settings(address: Address, data_dir: Path, certificate: Certificate | None) -> str:
-    settings = _SETTINGS.format(
-        ae_title=address.ae_title, data_dir=data_dir, host=LOOPBACK, port=address.port
-    )
-    if certificate is not None:
-        settings += _TLS_SETTINGS.format(certificate=certificate.certificate, key=certificate.key)
-    return settings

@@ -17,7 +17,7 @@ from typing import Final, Self
 from mome_node.errors import BenchmarkError
 
 LOOPBACK: Final = "127.0.0.1"
-_START_S: Final = 120.0
+_START_S: Final = 300.0
 _STOP_S: Final = 30.0
 _POLL_S: Final = 0.02
 _LOG_TAIL_LINES: Final = 15

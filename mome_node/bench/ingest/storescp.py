@@ -101,4 +101,4 @@ def _compiled(compiler: str, build: Path) -> Path:
 def _version(binary: str) -> str:
     told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
     words = told.stdout.split()
-    return f"DCMTK {words[2]}" if len(words) > 2 else "DCMTK"
+    return f"storescp {words[2].removeprefix('v')}" if len(words) > 2 else "storescp"

@@ -76,7 +76,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "cli": STAGES
     | {
         *("jobs", "query", "survey", "phantom", "demonstration", "bench"),
-        *("settings", "settings_file", "logs", "node", "tls"),
+        *("settings", "settings_file", "logs", "node", "node_dicom", "tls"),
     },
 }
 

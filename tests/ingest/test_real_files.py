@@ -126,11 +126,12 @@ class Door:
         return self.store.path(key)
 
     def count(self) -> tuple[int, int]:
-        """Files in the store, finished or not, and instances in the catalogue."""
+        """Files in the store that hold something, and instances in the catalogue."""
         root = self.store.path("0" * 64).parents[2]
         studies = [s.study_uid for s in self.catalog.studies()]
         rows = [self.catalog.instances_of(uid, current_only=False) for uid in studies]
-        return len([p for p in root.rglob("*") if p.is_file()]), sum(map(len, rows))
+        files = [p for p in root.rglob("*") if p.is_file() and p.stat().st_size]
+        return len(files), sum(map(len, rows))
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ def main() -> None:
         if child == 0:
             say(os.getpid())
             serve(Path(data_dir))
-            return
+            os._exit(0)  # what the interpreter would do at its end is its parent's
         os.waitpid(child, 0)
         say("ended")
 

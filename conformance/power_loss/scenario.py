@@ -27,6 +27,8 @@ from mome_node.errors import NodeError
 
 SEED, ASSOCIATIONS, IMAGES_EACH = 2026, 2, 20
 SMALLEST, LARGEST = 5_000, 60_000  # bytes
+DATA_DIR = Path("site/data")
+"""Where the receiver keeps its data on the disk; it makes both directories itself."""
 _C_STORE_RSP = 0x8001  # PS3.7 E.1
 _PDU_HEADER = 6
 
@@ -44,7 +46,7 @@ class Answer:
 class Scenario:
     """What was sent, by Message ID, and what the process did from its start to its end."""
 
-    data_dir: Path
+    disk: Path
     root: int
     images: Mapping[int, Image]
     operations: tuple[Operation, ...]
@@ -53,17 +55,18 @@ class Scenario:
     def damage(self, image: DiskImage, position: int, folder: Path) -> list[str]:
         """What is wrong after a loss of power before an operation that left ``image``."""
         image.write_to(folder)
+        data_dir = folder / DATA_DIR
         try:
-            catalog, store = take_up(folder)
+            catalog, store = take_up(data_dir)
         except NodeError as error:
             return [f"cannot be opened: {error}"]
         with catalog:
-            audit = Auditor(self._told_before(position)).look(folder, catalog, store)
+            audit = Auditor(self._told_before(position)).look(data_dir, catalog, store)
         found = [f"lost: {what}" for what in audit.lost]
         found += [f"torn: {what}" for what in audit.torn]
         found += [f"doubled: {what}" for what in audit.doubled]
         found += [f"left over: {what}" for what in audit.left_over]
-        with sqlite3.connect(folder / CATALOG) as connection:
+        with sqlite3.connect(data_dir / CATALOG) as connection:
             (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
         connection.close()
         return found if verdict == "ok" else [*found, f"catalogue: {verdict}"]
@@ -77,13 +80,15 @@ class Scenario:
         return ledger
 
 
-def record_scenario(folder: Path, recorder: Recorder, drop: str = "") -> Scenario:
-    """Send all images to a new receiver and let it end in order."""
-    data_dir, log = folder / "data", folder / "recording"
-    data_dir.mkdir(mode=0o700)
-    images = [_images(number) for number in range(ASSOCIATIONS)]
-    environment = recorder.environment(data_dir, log, drop)
-    with Receiver(data_dir, folder / "receiver.log", environment) as receiver:
+def record_scenario(
+    folder: Path, recorder: Recorder, images_each: int = IMAGES_EACH, drop: str = ""
+) -> Scenario:
+    """Send so many images over each association to a new receiver, and let it end in order."""
+    disk, log = folder / "disk", folder / "recording"
+    disk.mkdir()
+    images = [_images(number, images_each) for number in range(ASSOCIATIONS)]
+    environment = recorder.environment(disk, log, drop)
+    with Receiver(disk / DATA_DIR, folder / "receiver.log", environment) as receiver:
         receiver.start()
         with ThreadPoolExecutor(ASSOCIATIONS) as pool:
             sending = [pool.submit(_send, receiver.address, sent) for sent in images]
@@ -92,20 +97,20 @@ def record_scenario(folder: Path, recorder: Recorder, drop: str = "") -> Scenari
         receiver.stop()
     operations = read_recording(log)
     return Scenario(
-        data_dir=data_dir,
-        root=data_dir.stat().st_ino,
+        disk=disk,
+        root=disk.stat().st_ino,
         images={number: image for sent in images for number, image in sent.items()},
         operations=operations,
         answers=tuple(_answers(operations)),
     )
 
 
-def _images(association: int) -> dict[int, Image]:
+def _images(association: int, count: int) -> dict[int, Image]:
     """Images by Message ID; some come twice, some a second time changed."""
     chance = random.Random(f"{SEED}-{association}")
     study = f"2.25.{SEED}{association}"
     sent: list[Image] = []
-    for number in range(1, IMAGES_EACH + 1):
+    for number in range(1, count + 1):
         if number % 6 == 0:
             sent.append(chance.choice(sent))
         elif number % 7 == 0:

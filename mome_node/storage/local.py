@@ -117,6 +117,10 @@ class LocalStore:
             (self._instances / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
         _sync_directory(self._instances)
         _sync_directory(root)
+        # The root's own name, too: whoever made it, and what is above it, has perhaps not synced.
+        for parent in root.resolve().parents:
+            with suppress(OSError):  # closed to this user, who then has made nothing in it
+                _sync_directory(parent)
 
     def _remove_leftovers(self) -> None:
         for path in self._incoming.glob("*.part"):

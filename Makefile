@@ -13,7 +13,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 APT_DEMO := orthanc orthanc-dicomweb
 APT_TEST := $(APT_DEMO) dcmtk chromium fonts-dejavu-core nodejs npm \
-            libpixelmed-java libxalan2-java default-jre-headless
+            libpixelmed-java libxalan2-java default-jre-headless gcc libc6-dev
 OHIF_VERSION := 3.13.2
 OHIF := .peers/ohif/dist/index.html
 

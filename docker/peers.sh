@@ -9,6 +9,7 @@ for package in "$@"; do
     # Another source of the same command (a Node.js of one's own, say) will do.
     case $package in
         nodejs) command -v node >/dev/null && continue ;;
+        gcc) command -v cc >/dev/null && continue ;;
         npm) command -v npm >/dev/null && continue ;;
         default-jre-headless) command -v java >/dev/null && continue ;;
     esac

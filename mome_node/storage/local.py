@@ -177,6 +177,10 @@ class LocalStore:
             make_own_folder(self._instances / f"{number:02x}")
         sync_directory(self._instances)
         sync_directory(root)
+        # The root's own name, too: whoever made it, and what is above it, has perhaps not synced.
+        for parent in root.resolve().parents:
+            with suppress(OSError):  # closed to this user, who then has made nothing in it
+                sync_directory(parent)
 
     def _remove_leftovers(self) -> None:
         for path in self._incoming.glob("*.part"):

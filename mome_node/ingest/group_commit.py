@@ -35,8 +35,9 @@ class _Waiting:
 class GroupCommit:
     """Publishes files, then commits their rows: a row never names a file that is not there.
 
-    Safe for several threads; each writes for all that wait when its turn comes, so that a sender
-    that is alone waits for nobody.
+    Safe for several threads. Who finds nobody writing writes at once, rows first, while the disk
+    syncs the bytes. Who finds somebody waits for the bytes meanwhile, and then one writes for all
+    whose bytes are durable: nobody waits for another one's bytes.
     """
 
     def __init__(self, store: InstanceStore, catalog: Catalog) -> None:
@@ -52,19 +53,26 @@ class GroupCommit:
         StorageError or CatalogError if that failed, whatever became of those beside it.
         """
         mine = _Waiting(incoming, arrival)
-        with self._list:
-            self._waiting.append(mine)
-        with self._turn:
-            if not mine.is_settled:
-                self._write_all_waiting()
+        if self._turn.acquire(blocking=False):
+            try:
+                self._write_with_all_waiting(mine)
+            finally:
+                self._turn.release()
+        else:
+            self._store.publish([incoming])
+            with self._list:
+                self._waiting.append(mine)
+            with self._turn:
+                if not mine.is_settled:
+                    self._write_with_all_waiting()
         if mine.error is not None:
             raise mine.error
         assert mine.receipt is not None  # settled, and not by an error
         return mine.receipt
 
-    def _write_all_waiting(self) -> None:
+    def _write_with_all_waiting(self, *also: _Waiting) -> None:
         with self._list:
-            group, self._waiting = self._waiting, []
+            group, self._waiting = [*self._waiting, *also], []
         try:
             self._write(group)
         except (StorageError, CatalogError):

@@ -62,13 +62,15 @@ class WalkedItem:
 class _Level:
     """What surrounds the next element; ``end`` is None where a delimiter ends it.
 
-    ``item`` and ``items`` take what is wanted; None: nothing here is.
+    ``item`` and ``items`` take what is wanted; None: nothing here is. ``implicit``: whether the
+    elements are in Implicit VR; None before the first one has told.
     """
 
     kind: str  # "data set", "sequence" or "fragments"
     end: int | None
     item: WalkedItem | None = None
     items: list[WalkedItem] | None = None
+    implicit: bool | None = None
 
 
 def walk_header(
@@ -119,7 +121,6 @@ class _Walk:
         self.root = WalkedItem()
         self._stream = stream
         self._size = size
-        self._implicit = encoding.is_implicit_vr
         order = "<" if encoding.is_little_endian else ">"
         self._tag_length = struct.Struct(f"{order}HHL")
         self._tag_vr_length = struct.Struct(f"{order}HH2sH")
@@ -130,7 +131,8 @@ class _Walk:
         self._position = 0
         self._count = 0
         self._depth = 0
-        self._levels = [_Level("data set", size, self.root)]
+        is_implicit = encoding.is_implicit_vr
+        self._levels = [_Level("data set", size, self.root, implicit=is_implicit or None)]
 
     def run(self) -> None:
         while self._levels:
@@ -166,22 +168,30 @@ class _Walk:
             return True
         if is_root and group in _FOREIGN_GROUPS:
             raise HeaderError(f"group {group:04X} is not allowed in a data set")
-        vr, length = self._vr_and_length(head, length)
+        vr, length = self._vr_and_length(level, head, length)
         self._count_one()
         self._value(tag, vr, length)
         return False
 
-    def _vr_and_length(self, head: bytes, length: int) -> tuple[bytes | None, int]:
-        if self._implicit:
-            return None, length
+    def _vr_and_length(self, level: _Level, head: bytes, length: int) -> tuple[bytes | None, int]:
+        """Read as readers do: some writers change to Implicit VR in the middle.
+
+        A data set or an item whose first element is in Implicit VR is so to its end; after one
+        in Explicit VR each element is looked at.
+        """
         vr = head[4:6]
-        if not b"AA" <= vr <= b"ZZ":
-            return None, length  # some writers change to implicit VR; readers follow them
+        if level.implicit is None:
+            level.implicit = not _looks_like_vr(vr)
+        if level.implicit or not b"AA" <= vr <= b"ZZ":
+            return None, length
         if vr in _LONG_VRS:
             return vr, int(self._length.unpack(self._take(4))[0])
         return vr, int(self._tag_vr_length.unpack(head)[3])
 
     def _value(self, tag: int, vr: bytes | None, length: int) -> None:
+        is_sequence = length == UNDEFINED or vr == b"SQ"
+        if is_sequence and self._is_wanted(tag) and _dictionary_vr(tag) != b"SQ":
+            raise HeaderError(f"element {_name(tag)} is a sequence, or without a length")
         if length == UNDEFINED:
             may_be_sequence = vr in (b"SQ", b"UN") or (
                 vr is None and _dictionary_vr(tag) in (b"SQ", None)
@@ -190,12 +200,13 @@ class _Walk:
         elif vr == b"SQ" or (vr is None and _dictionary_vr(tag) == b"SQ"):
             self._check_room(length)
             self._enter("sequence", self._position + length, tag)
-        elif (self._levels[-1].item is not None and tag in self._wanted) or self._is_sound(
-            tag, vr, length
-        ):
+        elif self._is_wanted(tag) or self._is_sound(tag, vr, length):
             self._keep(tag, vr, length)
         else:
             self._skip(length)
+
+    def _is_wanted(self, tag: int) -> bool:
+        return self._levels[-1].item is not None and tag in self._wanted
 
     def _is_sound(self, tag: int, vr: bytes | None, length: int) -> bool:
         item = self._levels[-1].item
@@ -204,7 +215,7 @@ class _Walk:
         return wanted and told and length <= _MAX_VALUE
 
     def _keep(self, tag: int, vr: bytes | None, length: int) -> None:
-        name = f"element ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+        name = f"element {_name(tag)}"
         item = self._levels[-1].item
         assert item is not None  # asked for only there
         if tag in item.values:
@@ -227,11 +238,15 @@ class _Walk:
         elif level.kind == "fragments":
             self._skip(length)
         elif length == UNDEFINED:
-            self._levels.append(_Level("data set", None, _next_item(level)))
+            self._enter_item(level, None)
         else:
             self._check_room(length)
-            end = self._position + length
-            self._levels.append(_Level("data set", end, _next_item(level)))
+            self._enter_item(level, self._position + length)
+
+    def _enter_item(self, sequence: _Level, end: int | None) -> None:
+        around = self._levels[-2]
+        inner = _Level("data set", end, _next_item(sequence), implicit=around.implicit or None)
+        self._levels.append(inner)
 
     def _enter(self, kind: str, end: int | None, tag: int) -> None:
         self._depth += 1
@@ -241,7 +256,7 @@ class _Walk:
         items: list[WalkedItem] | None = None
         if item is not None and tag in self._wanted and _dictionary_vr(tag) == b"SQ":
             if tag in item.sequences:
-                raise HeaderError(f"sequence ({tag >> 16:04X},{tag & 0xFFFF:04X}) stands twice")
+                raise HeaderError(f"sequence {_name(tag)} stands twice")
             items = item.sequences[tag] = []
         self._levels.append(_Level(kind, end, items=items))
 
@@ -282,6 +297,14 @@ def _next_item(sequence: _Level) -> WalkedItem | None:
         return None
     sequence.items.append(WalkedItem())
     return sequence.items[-1]
+
+
+def _looks_like_vr(vr: bytes) -> bool:
+    return vr.isalpha() and vr.isupper()
+
+
+def _name(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 def _dictionary_vr(tag: int) -> bytes | None:

@@ -165,6 +165,7 @@ class _Walk:
         if group == 0xFFFE:
             raise HeaderError("an item or delimiter stands where an element should")
         if is_root and tag >= _FIRST_PIXEL_TAG and tag in PIXEL_DATA_TAGS:
+            self._vr_and_length(level, head, length)  # has to be there, whatever it says
             return True
         if is_root and group in _FOREIGN_GROUPS:
             raise HeaderError(f"group {group:04X} is not allowed in a data set")

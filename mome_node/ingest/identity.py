@@ -71,6 +71,8 @@ def read_identity(
             inflating.drain()
     else:
         values = walk_header(dataset, size, encoding, _NEEDED, limits.walk, _IF_SOUND)
+    if "\0" in _character_set(values):
+        raise HeaderError("the Specific Character Set holds a NUL: readers give up over it")
     patient_id, issuer = _text(values, _PATIENT_ID), _text(values, _ISSUER)
     name, birth_date = _text(values, _PATIENT_NAME), _text(values, _BIRTH_DATE)
     return DatasetIdentity(
@@ -97,12 +99,15 @@ def _uid(values: dict[int, bytes], tag: int, name: str) -> str:
 def _text(values: dict[int, bytes], tag: int) -> str:
     """Decode a text value as Specific Character Set says, as far as that goes."""
     value = values.get(tag, b"")
-    declared = values.get(_CHARACTER_SET, b"").decode("ascii", "replace").rstrip("\0 ")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of unknown character sets: the bytes are kept anyway
         try:
-            encodings = convert_encodings(declared.split("\\"))
+            encodings = convert_encodings(_character_set(values).split("\\"))
             text = decode_bytes(value, encodings, set())
         except (LookupError, ValueError):
             text = value.decode("latin-1")
     return "".join(c for c in text.strip("\0 ") if c.isprintable())
+
+
+def _character_set(values: dict[int, bytes]) -> str:
+    return values.get(_CHARACTER_SET, b"").decode("ascii", "replace").rstrip("\0 ")

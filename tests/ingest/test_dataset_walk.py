@@ -79,3 +79,10 @@ def test_implicit_vr_is_not_looked_for_where_it_was_agreed():
     value = b"AA" + bytes(0x4141 - 2)  # its length looks like the VR "AA"
     data = implicit(0x00080008, value) + implicit(SOP_CLASS, b"1.2.3\0")
     assert walked(data, IMPLICIT)[SOP_CLASS] == b"1.2.3\0"
+
+
+def test_data_set_that_ends_in_the_head_of_its_pixel_data_is_refused():
+    data = explicit(SOP_CLASS, b"UI", b"1.2.3\0") + b"\xe0\x7f\x10\0OW\0\0"
+    assert walked(data + bytes(4))
+    with pytest.raises(HeaderError, match="in the middle of an element"):
+        walked(data + bytes(3))

@@ -1,0 +1,173 @@
+"""Fuzzed conversations with a real receiver over loopback, and what is promised of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from random import Random
+
+from pydicom.uid import UID
+
+from mome_node.ingest.availability import NoticeReception
+from mome_node.ingest.peers import Admission
+from mome_node.ingest.scp import ScpSettings, StorageScp
+from tests.fuzz import pdus
+from tests.fuzz.conversations import (
+    CONTEXTS,
+    ECHO_CONTEXT,
+    Conversation,
+    Ending,
+    conversation,
+    data_set,
+)
+from tests.fuzz.elements import Coding, encode
+from tests.fuzz.messages import echo_command, fragments_of, store_command
+from tests.fuzz.peer import Heard, converse
+from tests.fuzz.receipt_target import FuzzedNode, fuzzed_node
+from tests.fuzz.stream_reading import C_ECHO_RQ, C_STORE_RQ, RESPONSE, Message, read_stream
+from tests.fuzz.watch import eventually
+
+SETTINGS = ScpSettings(
+    host="127.0.0.1",
+    port=0,
+    max_associations=64,
+    acse_timeout_s=2.0,
+    dimse_timeout_s=2.0,
+    network_timeout_s=2.0,
+)
+_SYNTAXES = {context.context_id: context.transfer_syntaxes[0] for context in CONTEXTS}
+_SUCCESS = 0
+
+
+@dataclass
+class FuzzedScp:
+    """A receiver with all that it keeps."""
+
+    node: FuzzedNode
+    scp: StorageScp
+    problems: list[str] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Wait until nothing is on its way any more."""
+        eventually(lambda: self.node.incoming() == [], "the last temporary file is gone")
+
+
+@contextmanager
+def fuzzed_scp() -> Iterator[FuzzedScp]:
+    """A receiver on a free port."""
+    with fuzzed_node() as node:
+        notices = NoticeReception(node.catalog, partial(datetime.now, UTC))
+        with StorageScp(SETTINGS, node.reception, Admission(), notices=notices) as scp:
+            yield FuzzedScp(node, scp)
+
+
+def hold(target: FuzzedScp, conversations: Sequence[Conversation], at_once: int = 8) -> list[Heard]:
+    """Hold conversations, several at a time; AssertionError where a promise is broken."""
+    with ThreadPoolExecutor(at_once) as pool:
+        heard = list(pool.map(lambda said: _checked(target.scp.port, said), conversations))
+    target.settle()
+    return heard
+
+
+def check_kept(
+    target: FuzzedScp, conversations: Sequence[Conversation], heard: Sequence[Heard]
+) -> None:
+    """Compare what peers were told with what is in the store and in the catalogue."""
+    rows = {(r.sop_instance_uid, r.sha256): r for r in target.node.records()}
+    keys = target.node.keys()
+    assert {r.key for r in rows.values()} == keys, "files and rows are not the same"
+    for key in keys:
+        content = target.node.store.path(key).read_bytes()
+        assert len(content) > 132, "an empty file"
+    told: set[str] = set()
+    unread: set[str] = set()
+    for said, answered in zip(conversations, heard, strict=True):
+        sent = read_stream(said.stream)
+        for answer in answered.answers:
+            if answer.field == C_STORE_RQ | RESPONSE and answer.number(0x0900) == _SUCCESS:
+                uid = answer.text(0x1000)
+                told.add(uid)
+                assert any(kept == uid for kept, _ in rows), (uid, "answered and not kept")
+                _check_whole(sent.messages, answer, rows.keys(), said)
+        if not answered.was_read or answered.ended:
+            unread |= {m.text(0x1000) for m in sent.messages} | _uids_in(said.stream)
+    for uid, _ in rows:
+        assert uid in told or uid in unread, (uid, "kept, and nobody was told")
+
+
+def sound_conversation(uid_root: str) -> Conversation:
+    """A C-ECHO and two C-STOREs as they should be."""
+    random, parts = Random(0), []
+    parts += fragments_of(random, ECHO_CONTEXT, pdus.command_set(echo_command(1)), None)
+    for number in (2, 3):
+        uid = f"{uid_root}.{number}"
+        data = encode(data_set(uid), Coding(implicit=False))
+        command = pdus.command_set(store_command(number, uid))
+        parts += fragments_of(random, 1, command, data)
+    stream = b"".join(pdus.pdu(pdus.P_DATA, part) for part in parts)
+    request = pdus.associate_rq(CONTEXTS)
+    return Conversation(request, stream, 1 << 20, at_once=False, ending=Ending.RELEASE, made=())
+
+
+def check_serves(target: FuzzedScp, uid_root: str) -> None:
+    """The receiver still does its work, as if nothing had happened."""
+    said = sound_conversation(uid_root)
+    (heard,) = hold(target, [said])
+    assert [a.field for a in heard.answers] == [
+        C_ECHO_RQ | RESPONSE,
+        *[C_STORE_RQ | RESPONSE] * 2,
+    ]
+    assert [a.number(0x0900) for a in heard.answers] == [_SUCCESS] * 3
+    assert heard.other_pdus == [pdus.ASSOCIATE_AC, pdus.RELEASE_RP]
+    kept = {r.sop_instance_uid for r in target.node.records()}
+    assert {f"{uid_root}.2", f"{uid_root}.3"} <= kept
+
+
+def numbered(seed: int, number: int) -> Conversation:
+    """The conversation of this number; its instances are its own."""
+    return conversation(Random(f"{seed}/{number}"), f"2.25.{seed}.{number}")
+
+
+def _checked(port: int, said: Conversation) -> Heard:
+    try:
+        return converse(port, said)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {said.made}, {said.ending}") from error
+
+
+def _uids_in(stream: bytes) -> set[str]:
+    """SOP Instance UIDs that commands of a broken stream may name."""
+    found = set()
+    for part in stream.split(b"2.25.")[1:]:
+        text = bytes(b for b in part[:50] if b in b"0123456789.").decode()
+        digits = part[: len(text)]
+        if digits.decode("latin-1") == text:
+            found.add(f"2.25.{text}")
+    return found
+
+
+def _check_whole(
+    messages: Sequence[Message],
+    answer: Message,
+    kept: Sequence[tuple[str, str]] | object,
+    said: Conversation,
+) -> None:
+    """What was sent under the rules is kept byte for byte."""
+    requests = [
+        m
+        for m in messages
+        if m.field == C_STORE_RQ
+        and m.text(0x1000) == answer.text(0x1000)
+        and m.number(0x0110) == answer.number(0x0120)
+    ]
+    if len(requests) != 1 or requests[0].context_id not in _SYNTAXES:
+        return  # a stream that broke the rules says no more than that something was kept
+    (request,) = requests
+    syntax = UID(_SYNTAXES[request.context_id]).encode("ascii")
+    digest = sha256(syntax + b"\0" + (request.data_set or b"")).hexdigest()
+    assert (answer.text(0x1000), digest) in kept, ("not kept whole", said.made)  # type: ignore[operator]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import BinaryIO, Final
 
 from pydicom.datadict import dictionary_VR
@@ -26,8 +27,15 @@ _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
 _FOREIGN_GROUPS: Final = frozenset({0x0000, 0x0002, 0x0004, 0x0006})  # PS3.5 7.1
 _LONG_VRS: Final = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32)
+_FOREIGN_GROUPS_END: Final = max(_FOREIGN_GROUPS) + 1
+_FIRST_PIXEL_GROUP: Final = _FIRST_PIXEL_TAG >> 16
 _MAX_VALUE: Final = 1024  # bytes of a value that is kept
-_SKIP_CHUNK: Final = 1 << 16
+_WINDOW: Final = 1 << 16
+_SHORT_VRS: Final = frozenset(
+    b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
+)
+_LONG_PLAIN_VRS: Final = frozenset(b"OB OD OF OL OV OW SV UC UR UT UV".split())
+_MAY_BE_SEQUENCE: Final = (b"SQ", None)
 
 
 class HeaderLimitError(HeaderError):
@@ -62,12 +70,14 @@ class WalkedItem:
 class _Level:
     """What surrounds the next element; ``end`` is None where a delimiter ends it.
 
-    ``item`` and ``items`` take what is wanted; None: nothing here is. ``implicit``: whether the
-    elements are in Implicit VR; None before the first one has told.
+    ``room`` is the nearest end there is, of this level or of one around it. ``item`` and
+    ``items`` take what is wanted; None: nothing here is. ``implicit``: whether elements are in
+    Implicit VR; None before the first one of a data set has told.
     """
 
     kind: str  # "data set", "sequence" or "fragments"
     end: int | None
+    room: int | None
     item: WalkedItem | None = None
     items: list[WalkedItem] | None = None
     implicit: bool | None = None
@@ -107,7 +117,11 @@ def walk_items(
 
 
 class _Walk:
-    """One pass over one data set."""
+    """One pass over one data set, through a window on its bytes.
+
+    Nearly all elements are only stepped over; ``_step_over`` does that in one loop without a
+    call for each, since headers of some makers have thousands of them.
+    """
 
     def __init__(
         self,
@@ -127,32 +141,89 @@ class _Walk:
         self._length = struct.Struct(f"{order}L")
         self._wanted = wanted
         self._if_sound = if_sound
+        self._looked_at = wanted | if_sound
         self._limits = limits
-        self._position = 0
+        self._window = b""
+        self._window_starts = 0  # in the data set
+        self._at = 0  # in the window
         self._count = 0
         self._depth = 0
-        is_implicit = encoding.is_implicit_vr
-        self._levels = [_Level("data set", size, self.root, implicit=is_implicit or None)]
+        implicit = encoding.is_implicit_vr or None
+        self._levels = [_Level("data set", size, size, self.root, implicit=implicit)]
 
     def run(self) -> None:
         while self._levels:
             level = self._levels[-1]
-            if level.end is not None and self._position >= level.end:
-                if self._position > level.end:
+            position = self._window_starts + self._at
+            if level.end is not None and position >= level.end:
+                if position > level.end:
                     raise HeaderError("an element reaches beyond the sequence or item it is in")
                 self._leave()
-                continue
-            if level.kind == "data set":
+            elif level.kind == "data set":
+                if level.implicit is None:
+                    level.implicit = self._begins_implicit()
+                self._step_over(level)
                 if self._at_pixel_data_or_end(level):
                     return
             else:
                 self._item(level)
 
+    def _begins_implicit(self) -> bool:
+        """Whether the next data set or item is in Implicit VR, though Explicit was agreed.
+
+        Some writers make such, and readers follow them: what begins so is so to its end, as far
+        as ``pydicom`` is concerned. After a first element in Explicit VR each is looked at.
+        """
+        head = self._read(8)
+        self._at -= len(head)
+        vr = head[4:6]
+        return len(head) == 8 and not (vr.isalpha() and vr.isupper())
+
+    def _step_over(self, level: _Level) -> None:
+        """Pass the elements of which nothing is wanted and that hold no others.
+
+        Stops before any other, at the end of what holds them, and where the window ends: what
+        stands there is taken one by one, with every check.
+        """
+        window, at, count = self._window, self._at, 0
+        unpack = (self._tag_length if level.implicit else self._tag_vr_length).unpack_from
+        last = len(window) - 12
+        end = len(window)
+        if level.room is not None:
+            end = min(end, level.room - self._window_starts)
+        lowest = _FOREIGN_GROUPS_END if len(self._levels) == 1 else 0
+        looked_at, implicit, vr_of = self._looked_at, level.implicit, _dictionary_vr
+        while at <= last:
+            if implicit:
+                group, element, length = unpack(window, at)
+                after = at + 8 + length
+                tag = group << 16 | element
+                plain = vr_of(tag) not in _MAY_BE_SEQUENCE
+            else:
+                group, element, vr, length = unpack(window, at)
+                after = at + 8 + length
+                tag = group << 16 | element
+                plain = vr in _SHORT_VRS
+                if not plain and vr in _LONG_PLAIN_VRS:
+                    (length,) = self._length.unpack_from(window, at + 8)
+                    after = at + 12 + length
+                    plain = True
+            if not plain or after > end or group < lowest or group >= _FIRST_PIXEL_GROUP:
+                break
+            if tag in looked_at:
+                break
+            at = after
+            count += 1
+        self._at = at
+        self._count += count - 1
+        self._count_one()
+
     def _at_pixel_data_or_end(self, level: _Level) -> bool:
         """Take one element of a data set; tell whether the walk is over."""
+        if level.end is not None and self._window_starts + self._at >= level.end:
+            return False  # the end is for ``run`` to see
         is_root = len(self._levels) == 1
-        head = self._stream.read(8)
-        self._position += len(head)
+        head = self._read(8)
         if len(head) < 8:
             if is_root and not any(head):  # the end, or a padding of zeros
                 return True
@@ -175,16 +246,9 @@ class _Walk:
         return False
 
     def _vr_and_length(self, level: _Level, head: bytes, length: int) -> tuple[bytes | None, int]:
-        """Read as readers do: some writers change to Implicit VR in the middle.
-
-        A data set or an item whose first element is in Implicit VR is so to its end; after one
-        in Explicit VR each element is looked at.
-        """
         vr = head[4:6]
-        if level.implicit is None:
-            level.implicit = not _looks_like_vr(vr)
         if level.implicit or not b"AA" <= vr <= b"ZZ":
-            return None, length
+            return None, length  # a change in the middle: readers follow it
         if vr in _LONG_VRS:
             return vr, int(self._length.unpack(self._take(4))[0])
         return vr, int(self._tag_vr_length.unpack(head)[3])
@@ -200,7 +264,7 @@ class _Walk:
             self._enter("sequence" if may_be_sequence else "fragments", None, tag)
         elif vr == b"SQ" or (vr is None and _dictionary_vr(tag) == b"SQ"):
             self._check_room(length)
-            self._enter("sequence", self._position + length, tag)
+            self._enter("sequence", self._window_starts + self._at + length, tag)
         elif self._is_wanted(tag) or self._is_sound(tag, vr, length):
             self._keep(tag, vr, length)
         else:
@@ -239,27 +303,29 @@ class _Walk:
         elif level.kind == "fragments":
             self._skip(length)
         elif length == UNDEFINED:
-            self._enter_item(level, None)
+            self._enter_item(level, None, level.room)
         else:
             self._check_room(length)
-            self._enter_item(level, self._position + length)
+            end = self._window_starts + self._at + length
+            self._enter_item(level, end, end)
 
-    def _enter_item(self, sequence: _Level, end: int | None) -> None:
-        around = self._levels[-2]
-        inner = _Level("data set", end, _next_item(sequence), implicit=around.implicit or None)
-        self._levels.append(inner)
+    def _enter_item(self, sequence: _Level, end: int | None, room: int | None) -> None:
+        implicit = sequence.implicit or None  # from Implicit VR nobody changes to Explicit
+        item = _next_item(sequence)
+        self._levels.append(_Level("data set", end, room, item, implicit=implicit))
 
     def _enter(self, kind: str, end: int | None, tag: int) -> None:
         self._depth += 1
         if self._depth > self._limits.max_depth:
             raise HeaderLimitError(f"sequences nest deeper than {self._limits.max_depth}")
-        item = self._levels[-1].item
+        around = self._levels[-1]
+        item, room = around.item, around.room if end is None else end
         items: list[WalkedItem] | None = None
         if item is not None and tag in self._wanted and _dictionary_vr(tag) == b"SQ":
             if tag in item.sequences:
                 raise HeaderError(f"sequence {_name(tag)} stands twice")
             items = item.sequences[tag] = []
-        self._levels.append(_Level(kind, end, items=items))
+        self._levels.append(_Level(kind, end, room, items=items, implicit=around.implicit))
 
     def _leave(self) -> None:
         if self._levels.pop().kind != "data set":
@@ -271,25 +337,39 @@ class _Walk:
             raise HeaderLimitError(f"more than {self._limits.max_elements} elements and items")
 
     def _check_room(self, length: int) -> None:
-        end = next((level.end for level in reversed(self._levels) if level.end is not None), None)
-        if end is not None and self._position + length > end:
+        room = self._levels[-1].room
+        if room is not None and self._window_starts + self._at + length > room:
             raise HeaderError("an element is longer than what holds it")
 
+    def _read(self, count: int) -> bytes:
+        """Up to ``count`` bytes; fewer at the end of the data set only."""
+        if self._at + count > len(self._window):
+            self._window_starts += self._at
+            self._window = self._window[self._at :] + self._stream.read(_WINDOW)
+            self._at = 0
+        data = self._window[self._at : self._at + count]
+        self._at += len(data)
+        return data
+
     def _take(self, count: int) -> bytes:
-        data = self._stream.read(count)
-        self._position += len(data)
+        data = self._read(count)
         if len(data) < count:
             raise HeaderError("the data set ends in the middle of an element")
         return data
 
     def _skip(self, length: int) -> None:
         self._check_room(length)
+        here = len(self._window) - self._at
+        if length <= here:
+            self._at += length
+            return
         if self._size is not None:
-            self._stream.seek(length, 1)
-            self._position += length
+            self._stream.seek(length - here, 1)
+            self._window_starts += self._at + length
+            self._window, self._at = b"", 0
             return
         while length > 0:
-            length -= len(self._take(min(length, _SKIP_CHUNK)))
+            length -= len(self._take(min(length, _WINDOW)))
 
 
 def _next_item(sequence: _Level) -> WalkedItem | None:
@@ -300,14 +380,11 @@ def _next_item(sequence: _Level) -> WalkedItem | None:
     return sequence.items[-1]
 
 
-def _looks_like_vr(vr: bytes) -> bool:
-    return vr.isalpha() and vr.isupper()
-
-
 def _name(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
+@lru_cache(maxsize=4096)
 def _dictionary_vr(tag: int) -> bytes | None:
     """Return the VR of a standard element, None if the dictionary does not know the tag."""
     try:

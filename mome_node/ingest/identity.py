@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import BinaryIO, Final
 
 from pydicom.charset import convert_encodings, decode_bytes
@@ -31,6 +32,7 @@ _NEEDED: Final = frozenset(
 )
 _IF_SOUND: Final = frozenset({_ACCESSION, _PATIENT_NAME, _BIRTH_DATE})
 """What an image is not refused for: broken, it says nothing."""
+_JIS_X_0201: Final = "IR 13"  # ISO_IR 13, ISO 2022 IR 13: a yen sign instead of a backslash
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,8 @@ def read_identity(
 
     HeaderError if the data set is broken before its pixel data, or lacks a valid UID.
     """
-    syntax = UID(transfer_syntax_uid)
-    encoding = Encoding(syntax.is_implicit_VR, syntax.is_little_endian)
-    if syntax.is_deflated:
+    encoding, is_deflated = _encoding(transfer_syntax_uid)
+    if is_deflated:
         with InflatingReader(dataset, limits.max_inflated_bytes) as inflating:
             stream = io.BufferedReader(inflating)
             values = walk_header(stream, None, encoding, _NEEDED, limits.walk, _IF_SOUND)
@@ -87,6 +88,13 @@ def read_identity(
     )
 
 
+@lru_cache(maxsize=64)
+def _encoding(transfer_syntax_uid: str) -> tuple[Encoding, bool]:
+    """How elements are encoded, and whether the whole is deflated."""
+    syntax = UID(transfer_syntax_uid)
+    return Encoding(syntax.is_implicit_VR, syntax.is_little_endian), syntax.is_deflated
+
+
 def _uid(values: dict[int, bytes], tag: int, name: str) -> str:
     if tag not in values:
         raise HeaderError(f"there is no {name} before the pixel data")
@@ -99,10 +107,14 @@ def _uid(values: dict[int, bytes], tag: int, name: str) -> str:
 def _text(values: dict[int, bytes], tag: int) -> str:
     """Decode a text value as Specific Character Set says, as far as that goes."""
     value = values.get(tag, b"")
+    declared = _character_set(values)
+    if value.isascii() and b"\x1b" not in value and _JIS_X_0201 not in declared:
+        # The same in every other character set of PS3.3 C.12.1.1.2, and nearly all there is.
+        return "".join(c for c in value.decode("ascii").strip("\0 ") if c.isprintable())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of unknown character sets: the bytes are kept anyway
         try:
-            encodings = convert_encodings(_character_set(values).split("\\"))
+            encodings = convert_encodings(declared.split("\\"))
             text = decode_bytes(value, encodings, set())
         except (LookupError, ValueError):
             text = value.decode("latin-1")

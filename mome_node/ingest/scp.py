@@ -42,6 +42,7 @@ from mome_node.ingest.dimse import ArrivingDataset, StreamingProvider, replace_u
 from mome_node.ingest.outcome import Outcome, Status
 from mome_node.ingest.peers import Admission
 from mome_node.ingest.receipt import Reception
+from mome_node.ingest.upper_layer import AcceptorStateMachine
 
 log = structlog.get_logger(__name__)
 
@@ -141,6 +142,7 @@ class StorageScp:
 
     def _on_connection(self, event: evt.Event) -> None:
         event.assoc.dimse = StreamingProvider(event.assoc, self._reception)
+        event.assoc.dul.state_machine = AcceptorStateMachine(event.assoc.dul)
         _bound_reads(event.assoc, max(self._settings.max_pdu_bytes, _MAX_OTHER_PDU_BYTES))
 
     def _on_request(self, event: evt.Event) -> None:

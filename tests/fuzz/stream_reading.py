@@ -86,7 +86,7 @@ def command_of(data: bytes) -> dict[int, bytes]:
             raise Violation("elements out of order")
         command[element] = value
         at += 8 + length
-    if command.get(0) != struct.pack("<L", len(data) - 12):
+    if len(data) < 12 or command.get(0) != struct.pack("<L", len(data) - 12):
         raise Violation("a wrong group length")
     return command
 

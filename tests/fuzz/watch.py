@@ -19,7 +19,14 @@ ACCEPTED = {
     "Connection closed before the entire PDU was received": "the peer went away",
     "Received an invalid DIMSE message": "a command set that is none: we abort",
 }
-"""What pynetdicom logs with a traceback, right before the event that ends the association."""
+"""What pynetdicom says right before a traceback, and why it is no fault of ours."""
+
+ACCEPTED_IN = {
+    "pynetdicom/_handlers.py": "the library cannot write its own log line of a broken PDU",
+    "pynetdicom/utils.py": "a title or UID that is not ASCII: tried again otherwise, or we abort",
+    "pynetdicom/service_class_n.py": "a request that its service does not know: we abort",
+}
+"""Where pynetdicom catches what it logs with a traceback, and why it is no fault of ours."""
 
 
 class Watch(logging.Handler):
@@ -38,8 +45,14 @@ class Watch(logging.Handler):
         thread = record.thread or 0
         if not record.exc_info:
             self._announced[thread] = record.getMessage()
-        elif self._announced.pop(thread, "") not in ACCEPTED:
+        elif not self._is_accepted(self._announced.pop(thread, ""), record.exc_info[1]):
             self._add(record.getMessage(), record.exc_info[1])
+
+    def _is_accepted(self, announced: str, error: BaseException | None) -> bool:
+        if announced in ACCEPTED:
+            return True
+        frames = traceback.extract_tb(error.__traceback__) if error else []
+        return any(frame.filename.endswith(tuple(ACCEPTED_IN)) for frame in frames)
 
     def take_event(
         self, _logger: object, method: str, event: MutableMapping[str, Any]

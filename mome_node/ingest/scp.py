@@ -42,7 +42,7 @@ from mome_node.ingest.dimse import ArrivingDataset, StreamingProvider, replace_u
 from mome_node.ingest.outcome import Outcome, Status
 from mome_node.ingest.peers import Admission
 from mome_node.ingest.receipt import Reception
-from mome_node.ingest.upper_layer import AcceptorStateMachine
+from mome_node.ingest.upper_layer import guard_upper_layer
 
 log = structlog.get_logger(__name__)
 
@@ -142,7 +142,7 @@ class StorageScp:
 
     def _on_connection(self, event: evt.Event) -> None:
         event.assoc.dimse = StreamingProvider(event.assoc, self._reception)
-        event.assoc.dul.state_machine = AcceptorStateMachine(event.assoc.dul)
+        guard_upper_layer(event.assoc)
         _bound_reads(event.assoc, max(self._settings.max_pdu_bytes, _MAX_OTHER_PDU_BYTES))
 
     def _on_request(self, event: evt.Event) -> None:
@@ -156,7 +156,8 @@ class StorageScp:
 
     def _on_store(self, event: evt.Event) -> Dataset:
         provider = _provider(event.assoc)
-        assert isinstance(event.request, C_STORE)
+        if not isinstance(event.request, C_STORE):
+            return _answer(Status.CANNOT_UNDERSTAND, "this SOP class is stored, nothing else")
         dataset = event.request.DataSet
         assert isinstance(dataset, ArrivingDataset)  # its provider put it there
         arriving = provider.claim(dataset)

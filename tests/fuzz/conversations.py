@@ -60,12 +60,13 @@ class Ending(StrEnum):
 class Conversation:
     """An association request, what follows it, and in which pieces it is written."""
 
+    uid_root: str  # of the SOP Instance UIDs that it names
     request: bytes
     stream: bytes
-    pieces: int  # bytes written at once
-    at_once: bool  # without waiting for the answer to the request
-    ending: Ending
-    made: tuple[str, ...]
+    pieces: int = 1 << 20  # bytes written at once
+    at_once: bool = False  # without waiting for the answer to the request
+    ending: Ending = Ending.RELEASE
+    made: tuple[str, ...] = ()
 
     @property
     def is_sound_request(self) -> bool:
@@ -94,7 +95,7 @@ def conversation(random: Random, uid_root: str) -> Conversation:
     if len(stream) > 5000:
         pieces = max(pieces, 1000)
     at_once = random.random() < 0.1
-    return Conversation(opening, stream, pieces, at_once, ending, tuple(made))
+    return Conversation(uid_root, opening, stream, pieces, at_once, ending, tuple(made))
 
 
 def _message(random: Random, message_id: int, uid: str, made: list[str]) -> list[Fragment]:

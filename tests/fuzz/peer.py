@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 
 from tests.fuzz import pdus
 from tests.fuzz.conversations import Conversation, Ending
-from tests.fuzz.stream_reading import Message, MessageReader, pdus_of, pdvs_of, read_stream
+from tests.fuzz.stream_reading import (
+    Message,
+    MessageReader,
+    Reading,
+    pdus_of,
+    pdvs_of,
+    read_stream,
+)
 
 END_S = 15.0
 """Within this every connection has ended. Far more than it takes: machines are loaded."""
@@ -131,8 +138,7 @@ class Line:
 def converse(port: int, said: Conversation) -> Heard:
     """Hold a conversation to its end; AssertionError if the other side does not end it in time."""
     reading = read_stream(said.stream)
-    is_sound = said.is_sound_request and not said.at_once and not reading.violation
-    is_sound = is_sound and not reading.other_pdus
+    sound = is_sound(said, reading)
     line = Line(port)
     try:
         line.say(said.request, said.pieces)
@@ -147,17 +153,23 @@ def converse(port: int, said: Conversation) -> Heard:
             return line.heard
         if line.heard.established or said.at_once:
             expected = len(reading.messages)
-            line.until_answered(expected, surely=is_sound and _only_answered(reading.messages))
+            line.until_answered(expected, surely=sound and _only_answered(reading.messages))
         if said.ending is Ending.RELEASE:
             line.say(pdus.release_rq(), said.pieces)
         elif said.ending is Ending.ABORT:
             line.say(pdus.abort(), said.pieces)
-        if said.ending is not Ending.RELEASE or not is_sound:
+        if said.ending is not Ending.RELEASE or not sound:
             line.finish_writing()  # else what was said may be waited on until a timeout
         line.until_ended()
         return line.heard
     finally:
         line.close()
+
+
+def is_sound(said: Conversation, reading: Reading) -> bool:
+    """Whether PDUs and PDVs keep to the rules from the request to the ending."""
+    keeps_rules = not reading.violation and not reading.other_pdus
+    return keeps_rules and said.is_sound_request and not said.at_once
 
 
 def _only_answered(messages: tuple[Message, ...]) -> bool:

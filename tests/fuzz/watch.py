@@ -22,11 +22,14 @@ ACCEPTED = {
 """What pynetdicom says right before a traceback, and why it is no fault of ours."""
 
 ACCEPTED_IN = {
-    "pynetdicom/_handlers.py": "the library cannot write its own log line of a broken PDU",
     "pynetdicom/utils.py": "a title or UID that is not ASCII: tried again otherwise, or we abort",
+    "pynetdicom/service_class.py": "a request that its service does not know: we abort",
     "pynetdicom/service_class_n.py": "a request that its service does not know: we abort",
 }
-"""Where pynetdicom catches what it logs with a traceback, and why it is no fault of ours."""
+"""Where pynetdicom raises what it logs with a traceback, and why it is no fault of ours."""
+
+LOG_LINES = "pynetdicom/_handlers.py"
+"""The library's own log lines of a broken PDU: that it cannot write them is no fault of ours."""
 
 
 class Watch(logging.Handler):
@@ -49,10 +52,10 @@ class Watch(logging.Handler):
             self._add(record.getMessage(), record.exc_info[1])
 
     def _is_accepted(self, announced: str, error: BaseException | None) -> bool:
-        if announced in ACCEPTED:
-            return True
         frames = traceback.extract_tb(error.__traceback__) if error else []
-        return any(frame.filename.endswith(tuple(ACCEPTED_IN)) for frame in frames)
+        if announced in ACCEPTED or any(f.filename.endswith(LOG_LINES) for f in frames):
+            return True
+        return bool(frames) and frames[-1].filename.endswith(tuple(ACCEPTED_IN))
 
     def take_event(
         self, _logger: object, method: str, event: MutableMapping[str, Any]

@@ -35,6 +35,7 @@ class Heard:
     rejected: bool = False
     answers: list[Message] = field(default_factory=list)
     other_pdus: list[int] = field(default_factory=list)
+    abort_sources: list[int] = field(default_factory=list)  # PS3.8 9.3.8
     ended: bool = False  # by the other side
     was_read: bool = True  # all of it was read
 
@@ -133,6 +134,8 @@ class Line:
         self.heard.established |= kind == pdus.ASSOCIATE_AC
         self.heard.rejected |= kind == pdus.ASSOCIATE_RJ
         self.heard.other_pdus.append(kind)
+        if kind == pdus.ABORT:
+            self.heard.abort_sources.append(body[2])
 
 
 def converse(port: int, said: Conversation) -> Heard:

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings

@@ -24,9 +24,9 @@ SETTINGS = ScpSettings(
     host="127.0.0.1",
     port=0,
     max_associations=60,
-    acse_timeout_s=5.0,
-    dimse_timeout_s=5.0,
-    network_timeout_s=20.0,
+    acse_timeout_s=3.0,
+    dimse_timeout_s=3.0,
+    network_timeout_s=8.0,
 )
 
 

@@ -120,7 +120,7 @@ def test_receiver_stays_flat_and_loses_nothing_under_senders_and_nuisances(
         assert process.poll() is None
     tell(record_property, load, middle, end, peak)
     assert load.failures == []
-    assert min(len(load.acknowledged), len(load.echo_s), load.aborted) > seconds
+    assert min(len(load.acknowledged), len(load.echo_s), load.aborted) >= 3
     assert end.resident_mb - middle.resident_mb < MORE_MB[seconds]
     assert peak < RECEIVER_MB
     assert end.descriptors - middle.descriptors <= MORE_DESCRIPTORS

@@ -163,7 +163,7 @@ def test_what_follows_a_release_request_changes_nothing_that_matters(acceptor, e
     """Sta8 and, once we have answered, Sta13: which of them it meets is a matter of moments."""
     heard = acceptor.hears(pdus.release_rq() + (EVENTS[event] or b""), associated=True)
     allowed = [[pdus.RELEASE_RP], [pdus.ABORT], [pdus.RELEASE_RP, pdus.ABORT]]
-    assert heard.other_pdus in (allowed + [[]] if event == "A-ABORT" else allowed)
+    assert heard.other_pdus in ([*allowed, []] if event == "A-ABORT" else allowed)
     assert heard.answers == []
     eventually(lambda: acceptor.files() == [], "nothing half-received stays")
 

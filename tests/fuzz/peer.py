@@ -156,7 +156,7 @@ def converse(port: int, said: Conversation) -> Heard:
             return line.heard
         if line.heard.established or said.at_once:
             expected = len(reading.messages)
-            line.until_answered(expected, surely=sound and _only_answered(reading.messages))
+            line.until_answered(expected, surely=sound)
         if said.ending is Ending.RELEASE:
             line.say(pdus.release_rq(), said.pieces)
         elif said.ending is Ending.ABORT:
@@ -170,14 +170,10 @@ def converse(port: int, said: Conversation) -> Heard:
 
 
 def is_sound(said: Conversation, reading: Reading) -> bool:
-    """Whether PDUs and PDVs keep to the rules from the request to the ending."""
+    """Whether all of it keeps to the rules, so that every request in it has to be answered."""
     keeps_rules = not reading.violation and not reading.other_pdus
-    return keeps_rules and said.is_sound_request and not said.at_once
-
-
-def _only_answered(messages: tuple[Message, ...]) -> bool:
-    """Whether every message is a request that a sound node has to answer."""
-    return all(_is_sound_request(message) for message in messages)
+    starts_well = said.is_sound_request and not said.at_once
+    return keeps_rules and starts_well and all(map(_is_sound_request, reading.messages))
 
 
 def _is_sound_request(message: Message) -> bool:

@@ -21,8 +21,8 @@ from tests.fuzz.scp_target import (
 from tests.fuzz.stream_reading import read_stream
 from tests.fuzz.watch import Watch, eventually, resident_mb, watching
 
-EXAMPLES = 150
-NUMBERED = 350
+EXAMPLES = 50
+NUMBERED = 450
 LONG = 50_000
 SEED = 6
 BATCH = 50

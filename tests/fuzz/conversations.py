@@ -88,7 +88,7 @@ def conversation(random: Random, uid_root: str) -> Conversation:
         stream, what = change_bytes(random, stream)
         made.append(f"in the stream: {what}")
     endings = [Ending.RELEASE] * 6 + [Ending.CLOSE] * 3 + [Ending.ABORT, Ending.RESET] * 2
-    ending = Ending.SILENCE if random.random() < 0.01 else random.choice(endings)
+    ending = Ending.SILENCE if random.random() < 0.004 else random.choice(endings)
     pieces = (
         1 if len(stream) < 3000 and random.random() < 0.05 else random.choice((7, 4096, 1 << 20))
     )

@@ -20,7 +20,7 @@ from tests.fuzz.stream_reading import (
     read_stream,
 )
 
-END_S = 15.0
+END_S = 30.0
 """Within this every connection has ended. Far more than it takes: machines are loaded."""
 
 _QUIET_S = 0.15

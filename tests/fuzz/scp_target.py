@@ -35,9 +35,9 @@ SETTINGS = ScpSettings(
     host="127.0.0.1",
     port=0,
     max_associations=64,
-    acse_timeout_s=2.0,
-    dimse_timeout_s=2.0,
-    network_timeout_s=2.0,
+    acse_timeout_s=4.0,
+    dimse_timeout_s=4.0,
+    network_timeout_s=6.0,
 )
 _SYNTAXES = {context.context_id: context.transfer_syntaxes[0] for context in CONTEXTS}
 _SUCCESS = 0

@@ -151,10 +151,14 @@ def read_stream(stream: bytes) -> Reading:
             if kind != P_DATA:
                 others.append(kind)
                 break
+            ended = False
             for part in pdvs_of(body):
+                if ended:  # nobody may ask again before the answer (PS3.7 D.3.3.3)
+                    raise Violation("a PDU goes on after a message's end")
                 message = reader.take(*part)
                 if message is not None:
                     messages.append(message)
+                    ended = True
         if not others and not reader.is_between_messages:
             violation = "the stream ends in a message"
     except Violation as error:

@@ -157,6 +157,8 @@ def converse(port: int, said: Conversation) -> Heard:
         if line.heard.established or said.at_once:
             expected = len(reading.messages)
             line.until_answered(expected, surely=sound)
+            if sound and len(line.heard.answers) < expected:
+                raise AssertionError(f"ended without an answer: {line.heard}")
         if said.ending is Ending.RELEASE:
             line.say(pdus.release_rq(), said.pieces)
         elif said.ending is Ending.ABORT:
@@ -178,7 +180,9 @@ def is_sound(said: Conversation, reading: Reading) -> bool:
 
 def _is_sound_request(message: Message) -> bool:
     if message.field == 0x0030:
-        return message.context_id == 21 and message.number(0x0110) is not None
+        is_verification = message.text(0x0002) == "1.2.840.10008.1.1"
+        has_id = message.number(0x0110) is not None
+        return is_verification and has_id and message.context_id == 21
     return (
         message.field == 0x0001
         and message.context_id < 21

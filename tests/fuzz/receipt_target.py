@@ -61,6 +61,10 @@ class FuzzedNode:
         """The keys of all files in the store."""
         return {key for key, _ in self.store.list_keys()}
 
+    def is_consistent(self) -> bool:
+        """Tell whether every file has its row, and every row its file."""
+        return {record.key for record in self.records()} == self.keys()
+
     def records(self) -> list[InstanceRecord]:
         """All rows of the catalogue, superseded ones, too."""
         studies = [s.study_uid for s in self.catalog.studies()]

@@ -71,7 +71,8 @@ class _Level:
     """What surrounds the next element; ``end`` is None where a delimiter ends it.
 
     ``room`` is the nearest end there is, of this level or of one around it. ``item`` and
-    ``items`` take what is wanted; None: nothing here is.
+    ``items`` take what is wanted; None: nothing here is. ``implicit``: whether elements are in
+    Implicit VR; None before the first one of a data set has told.
     """
 
     kind: str  # "data set", "sequence" or "fragments"
@@ -79,6 +80,7 @@ class _Level:
     room: int | None
     item: WalkedItem | None = None
     items: list[WalkedItem] | None = None
+    implicit: bool | None = None
 
 
 def walk_header(
@@ -133,7 +135,6 @@ class _Walk:
         self.root = WalkedItem()
         self._stream = stream
         self._size = size
-        self._implicit = encoding.is_implicit_vr
         order = "<" if encoding.is_little_endian else ">"
         self._tag_length = struct.Struct(f"{order}HHL")
         self._tag_vr_length = struct.Struct(f"{order}HH2sH")
@@ -147,7 +148,8 @@ class _Walk:
         self._at = 0  # in the window
         self._count = 0
         self._depth = 0
-        self._levels = [_Level("data set", size, size, self.root)]
+        implicit = encoding.is_implicit_vr or None
+        self._levels = [_Level("data set", size, size, self.root, implicit=implicit)]
 
     def run(self) -> None:
         while self._levels:
@@ -158,11 +160,24 @@ class _Walk:
                     raise HeaderError("an element reaches beyond the sequence or item it is in")
                 self._leave()
             elif level.kind == "data set":
+                if level.implicit is None:
+                    level.implicit = self._begins_implicit()
                 self._step_over(level)
                 if self._at_pixel_data_or_end(level):
                     return
             else:
                 self._item(level)
+
+    def _begins_implicit(self) -> bool:
+        """Whether the next data set or item is in Implicit VR, though Explicit was agreed.
+
+        Some writers make such, and readers follow them: what begins so is so to its end, as far
+        as ``pydicom`` is concerned. After a first element in Explicit VR each is looked at.
+        """
+        head = self._read(8)
+        self._at -= len(head)
+        vr = head[4:6]
+        return len(head) == 8 and not (vr.isalpha() and vr.isupper())
 
     def _step_over(self, level: _Level) -> None:
         """Pass the elements of which nothing is wanted and that hold no others.
@@ -171,13 +186,13 @@ class _Walk:
         stands there is taken one by one, with every check.
         """
         window, at, count = self._window, self._at, 0
-        unpack = (self._tag_length if self._implicit else self._tag_vr_length).unpack_from
+        unpack = (self._tag_length if level.implicit else self._tag_vr_length).unpack_from
         last = len(window) - 12
         end = len(window)
         if level.room is not None:
             end = min(end, level.room - self._window_starts)
         lowest = _FOREIGN_GROUPS_END if len(self._levels) == 1 else 0
-        looked_at, implicit, vr_of = self._looked_at, self._implicit, _dictionary_vr
+        looked_at, implicit, vr_of = self._looked_at, level.implicit, _dictionary_vr
         while at <= last:
             if implicit:
                 group, element, length = unpack(window, at)
@@ -221,25 +236,27 @@ class _Walk:
         if group == 0xFFFE:
             raise HeaderError("an item or delimiter stands where an element should")
         if is_root and tag >= _FIRST_PIXEL_TAG and tag in PIXEL_DATA_TAGS:
+            self._vr_and_length(level, head, length)  # has to be there, whatever it says
             return True
         if is_root and group in _FOREIGN_GROUPS:
             raise HeaderError(f"group {group:04X} is not allowed in a data set")
-        vr, length = self._vr_and_length(head, length)
+        vr, length = self._vr_and_length(level, head, length)
         self._count_one()
         self._value(tag, vr, length)
         return False
 
-    def _vr_and_length(self, head: bytes, length: int) -> tuple[bytes | None, int]:
-        if self._implicit:
-            return None, length
+    def _vr_and_length(self, level: _Level, head: bytes, length: int) -> tuple[bytes | None, int]:
         vr = head[4:6]
-        if not b"AA" <= vr <= b"ZZ":
-            return None, length  # some writers change to implicit VR; readers follow them
+        if level.implicit or not b"AA" <= vr <= b"ZZ":
+            return None, length  # a change in the middle: readers follow it
         if vr in _LONG_VRS:
             return vr, int(self._length.unpack(self._take(4))[0])
         return vr, int(self._tag_vr_length.unpack(head)[3])
 
     def _value(self, tag: int, vr: bytes | None, length: int) -> None:
+        is_sequence = length == UNDEFINED or vr == b"SQ"
+        if is_sequence and self._is_wanted(tag) and _dictionary_vr(tag) != b"SQ":
+            raise HeaderError(f"element {_name(tag)} is a sequence, or without a length")
         if length == UNDEFINED:
             may_be_sequence = vr in (b"SQ", b"UN") or (
                 vr is None and _dictionary_vr(tag) in (b"SQ", None)
@@ -248,12 +265,13 @@ class _Walk:
         elif vr == b"SQ" or (vr is None and _dictionary_vr(tag) == b"SQ"):
             self._check_room(length)
             self._enter("sequence", self._window_starts + self._at + length, tag)
-        elif (self._levels[-1].item is not None and tag in self._wanted) or self._is_sound(
-            tag, vr, length
-        ):
+        elif self._is_wanted(tag) or self._is_sound(tag, vr, length):
             self._keep(tag, vr, length)
         else:
             self._skip(length)
+
+    def _is_wanted(self, tag: int) -> bool:
+        return self._levels[-1].item is not None and tag in self._wanted
 
     def _is_sound(self, tag: int, vr: bytes | None, length: int) -> bool:
         item = self._levels[-1].item
@@ -262,7 +280,7 @@ class _Walk:
         return wanted and told and length <= _MAX_VALUE
 
     def _keep(self, tag: int, vr: bytes | None, length: int) -> None:
-        name = f"element ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+        name = f"element {_name(tag)}"
         item = self._levels[-1].item
         assert item is not None  # asked for only there
         if tag in item.values:
@@ -285,23 +303,29 @@ class _Walk:
         elif level.kind == "fragments":
             self._skip(length)
         elif length == UNDEFINED:
-            self._levels.append(_Level("data set", None, level.room, _next_item(level)))
+            self._enter_item(level, None, level.room)
         else:
             self._check_room(length)
             end = self._window_starts + self._at + length
-            self._levels.append(_Level("data set", end, end, _next_item(level)))
+            self._enter_item(level, end, end)
+
+    def _enter_item(self, sequence: _Level, end: int | None, room: int | None) -> None:
+        implicit = sequence.implicit or None  # from Implicit VR nobody changes to Explicit
+        item = _next_item(sequence)
+        self._levels.append(_Level("data set", end, room, item, implicit=implicit))
 
     def _enter(self, kind: str, end: int | None, tag: int) -> None:
         self._depth += 1
         if self._depth > self._limits.max_depth:
             raise HeaderLimitError(f"sequences nest deeper than {self._limits.max_depth}")
-        item, room = self._levels[-1].item, self._levels[-1].room
+        around = self._levels[-1]
+        item, room = around.item, around.room if end is None else end
         items: list[WalkedItem] | None = None
         if item is not None and tag in self._wanted and _dictionary_vr(tag) == b"SQ":
             if tag in item.sequences:
-                raise HeaderError(f"sequence ({tag >> 16:04X},{tag & 0xFFFF:04X}) stands twice")
+                raise HeaderError(f"sequence {_name(tag)} stands twice")
             items = item.sequences[tag] = []
-        self._levels.append(_Level(kind, end, room if end is None else end, items=items))
+        self._levels.append(_Level(kind, end, room, items=items, implicit=around.implicit))
 
     def _leave(self) -> None:
         if self._levels.pop().kind != "data set":
@@ -354,6 +378,10 @@ def _next_item(sequence: _Level) -> WalkedItem | None:
         return None
     sequence.items.append(WalkedItem())
     return sequence.items[-1]
+
+
+def _name(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 @lru_cache(maxsize=4096)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Final
 
+import structlog
 from pydicom.uid import UID
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
@@ -23,6 +24,7 @@ from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.pdu_primitives import P_DATA
 
 from mome_node.dicom.commitment import COMMITMENT_CLASS, COMMITMENT_INSTANCE
+from mome_node.dicom.element_values import FOREIGN_ERRORS
 from mome_node.dicom.uids import is_valid_uid
 from mome_node.ingest.arriving import ArrivingInstance
 from mome_node.ingest.availability import MAX_NOTICE_BYTES, NOTICE_CLASS
@@ -30,6 +32,8 @@ from mome_node.ingest.event_reports import EventReports
 from mome_node.ingest.outcome import Outcome, Status
 from mome_node.ingest.storage_service import StorageService
 from mome_node.storage.store import InstanceIdentity
+
+log = structlog.get_logger(__name__)
 
 _MAX_COMMAND_BYTES: Final = 1 << 16
 _MAX_WAITING_REQUESTS: Final = 8  # no asynchronous operations are negotiated: one would do
@@ -177,7 +181,11 @@ class StreamingProvider(DIMSEServiceProvider):
         if commands.tell() > _MAX_COMMAND_BYTES or self.msg_queue.qsize() > _MAX_WAITING_REQUESTS:
             self.dul.event_queue.put(_INVALID_PDU)
             return
-        super().receive_primitive(primitive)
+        try:
+            super().receive_primitive(primitive)
+        except FOREIGN_ERRORS as error:
+            log.warning("a command set cannot be read", why=type(error).__name__)
+            self.dul.event_queue.put(_INVALID_PDU)
 
     def open_instance(self, message: DIMSEMessage) -> ArrivingInstance:
         """Begin the receipt of the instance that a C-STORE request announces."""

@@ -72,6 +72,8 @@ def read_identity(
             inflating.drain()
     else:
         values = walk_header(dataset, size, encoding, _NEEDED, limits.walk, _IF_SOUND)
+    if "\0" in _character_set(values):
+        raise HeaderError("the Specific Character Set holds a NUL: readers give up over it")
     patient_id, issuer = _text(values, _PATIENT_ID), _text(values, _ISSUER)
     name, birth_date = _text(values, _PATIENT_NAME), _text(values, _BIRTH_DATE)
     return DatasetIdentity(
@@ -105,7 +107,7 @@ def _uid(values: dict[int, bytes], tag: int, name: str) -> str:
 def _text(values: dict[int, bytes], tag: int) -> str:
     """Decode a text value as Specific Character Set says, as far as that goes."""
     value = values.get(tag, b"")
-    declared = values.get(_CHARACTER_SET, b"").decode("ascii", "replace").rstrip("\0 ")
+    declared = _character_set(values)
     if value.isascii() and b"\x1b" not in value and _JIS_X_0201 not in declared:
         # The same in every other character set of PS3.3 C.12.1.1.2, and nearly all there is.
         return "".join(c for c in value.decode("ascii").strip("\0 ") if c.isprintable())
@@ -117,3 +119,7 @@ def _text(values: dict[int, bytes], tag: int) -> str:
         except (LookupError, ValueError):
             text = value.decode("latin-1")
     return "".join(c for c in text.strip("\0 ") if c.isprintable())
+
+
+def _character_set(values: dict[int, bytes]) -> str:
+    return values.get(_CHARACTER_SET, b"").decode("ascii", "replace").rstrip("\0 ")

@@ -52,6 +52,7 @@ from mome_node.ingest.server import ConnectionTimes, ReceivingServer
 from mome_node.ingest.services import Services, on_echo, on_message, provider_of
 from mome_node.ingest.storage_service import StorageService
 from mome_node.ingest.transport import StoreTransport, TransportLimits
+from mome_node.ingest.upper_layer import guard_upper_layer
 
 log = structlog.get_logger(__name__)
 
@@ -219,6 +220,7 @@ class StorageScp:
         association.unbind(evt.EVT_DIMSE_RECV, standard_dimse_recv_handler)
         provider = StreamingProvider(association, self._storage)
         association.dimse = provider
+        guard_upper_layer(association)
         association.dul.to_user_queue = IndicationQueue(provider)
         accepted = association.dul.socket
         if isinstance(accepted, AssociationSocket):

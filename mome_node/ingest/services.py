@@ -44,7 +44,8 @@ class Services:
     def on_store(self, event: evt.Event) -> Dataset:
         """Answer a C-STORE request that the library has read."""
         provider = provider_of(event.assoc)
-        assert isinstance(event.request, C_STORE)
+        if not isinstance(event.request, C_STORE):
+            return _answer(Status.CANNOT_UNDERSTAND, "this SOP class is stored, nothing else")
         dataset = event.request.DataSet
         assert isinstance(dataset, ArrivingDataset)  # its provider put it there
         arriving = provider.claim(dataset)

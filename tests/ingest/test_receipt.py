@@ -71,6 +71,14 @@ def test_every_encoding_is_read(node, make_dataset, encode, syntax):
     assert dcmread(node.store.path(record.key)).PixelData == bytes(32)
 
 
+def test_character_set_that_readers_give_up_over_is_refused(node, make_dataset, encode):
+    data = encode(make_dataset()).replace(b"ISO_IR 100", b"ISO\0IR 100")
+    outcome = node.receive(data)
+    assert outcome.status is Status.CANNOT_UNDERSTAND
+    assert "Specific Character Set" in outcome.comment
+    assert node.files() == []
+
+
 @pytest.mark.parametrize(
     ("character_set", "patient_id", "encoded"),
     [

@@ -37,7 +37,7 @@ from mome_node.phantom.render import render_exam
 from mome_node.volumes.volume import Modality
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-SMALL = Protocol((64, 64, 16), (32, 32, 10), (64, 64, 12))
+SMALL = Protocol((64, 64, 10), (32, 32, 5), (64, 64, 6))
 NETWORK = ModelConfig(
     width=24,
     heads=3,

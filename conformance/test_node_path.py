@@ -80,10 +80,15 @@ def assert_one_result(orthanc, study_uid, exam, folder):
     assert len(found) <= 2
 
 
-def test_a_study_sent_by_storescu_comes_back_as_a_valid_report(node, orthanc, exam, tmp_path):
-    sent = dcmtk.storescu(node.address, exam)
-    assert sent.returncode == 0, sent.stderr
-    node.wait_for(study_of(exam), StudyState.DELIVERED)
+def test_a_study_sent_by_storescu_comes_back_as_a_valid_report(orthanc, exam, tmp_path):
+    node = ServedNode(tmp_path / "node", orthanc.address, explain="auto")
+    node.start()
+    try:
+        sent = dcmtk.storescu(node.address, exam)
+        assert sent.returncode == 0, sent.stderr
+        node.wait_for(study_of(exam), StudyState.DELIVERED)
+    finally:
+        node.stop()
     found = results(orthanc, study_of(exam), exam, tmp_path / "back")
     assert {ds.Modality for ds in found} == {"SR", "SEG"}
     for path in (tmp_path / "back").iterdir():

@@ -51,6 +51,8 @@ _WAIT_S: Final = 0.2
 """How long a wait for bytes keeps the library's reactor from what it has to send."""
 _LIBRARY_SPEAKS_S: Final = 1.0
 """How long after a message for the library it is expected to answer."""
+_LONGEST_WORK_S: Final = 600.0
+"""How long an answer of the library's may take."""
 _DRAIN_READS: Final = 64
 
 
@@ -90,6 +92,7 @@ class StoreTransport(AssociationSocket):
         self._is_at_end = False  # the peer has closed its side
         self._is_over = False  # what still comes is of no interest
         self._library_speaks_until = 0.0
+        self._owes_answer = False  # of the library's: a peer that waits for us is silent, too
         self._contexts: dict[int, tuple[str, str]] | None = None
         self._is_tls = isinstance(self.socket, ssl.SSLSocket)
         self._prepare(accepted.socket)
@@ -115,10 +118,12 @@ class StoreTransport(AssociationSocket):
         if self._is_over:
             self._drain()
             return False
-        if self.assoc.dul.state_machine.current_state != _ESTABLISHED or not self._provider.is_idle:
+        if self.assoc.dul.state_machine.current_state != _ESTABLISHED:
             return self._holds_something(0.0)
         try:
-            return self._take_stores()
+            if self._provider.is_idle:
+                return self._take_stores()
+            return self._goes_on()
         except _Ended as ended:
             self._end_association(ended)
             return False
@@ -145,6 +150,8 @@ class StoreTransport(AssociationSocket):
 
     def send(self, bytestream: bytes) -> None:
         """Send a PDU; a peer that does not take it is one that has gone (Evt17)."""
+        self._owes_answer = False
+        self._provider.note_heard()  # it may be silent again from now on
         if not self._is_tls or self.socket is None:
             super().send(bytestream)
             return
@@ -169,10 +176,19 @@ class StoreTransport(AssociationSocket):
                 return False
             request, context_id = self._next_request()
             if request is None:
+                self._owes_answer = True
                 self._library_speaks_until = time.monotonic() + _LIBRARY_SPEAKS_S
                 return True
             if not self._take_store(request, context_id):
                 return True
+
+    def _goes_on(self) -> bool:
+        """Tell whether more of the library's message is here; silence within it has an end."""
+        if self._holds_something(0.0):
+            return True
+        if self._provider.silent_for_s() > self._limits.message_s:
+            raise _Ended(_INVALID_PDU, "nothing was said in the middle of a message for too long")
+        return False
 
     def _holds_something(self, wait_s: float) -> bool:
         """Tell whether there are bytes, or their end; waits, unless 0 s are given."""
@@ -183,7 +199,8 @@ class StoreTransport(AssociationSocket):
             return False
         if self._receive() >= 0:
             return True
-        if self._provider.silent_for_s() > self._limits.idle_s:
+        allowed_s = self._limits.idle_s + (_LONGEST_WORK_S if self._owes_answer else 0.0)
+        if self._provider.silent_for_s() > allowed_s:
             raise _Ended(_INVALID_PDU, "nothing was said for too long")
         return False
 

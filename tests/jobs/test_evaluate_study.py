@@ -28,7 +28,8 @@ from mome_node.volumes.volume import Volume
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-SMALL = Protocol((64, 64, 16), (32, 32, 10), (64, 64, 12))
+SMALL = Protocol((64, 64, 10), (32, 32, 5), (64, 64, 6))
+Files = tuple[Path, ...]
 
 
 @pytest.fixture(scope="module")
@@ -37,25 +38,42 @@ def exam() -> PhantomExam:
 
 
 @pytest.fixture(scope="module")
+def files(exam, tmp_path_factory) -> Files:
+    """The exam, written once. Who changes a file works on a copy."""
+    return written(exam, tmp_path_factory.mktemp("exam"))
+
+
+@pytest.fixture(scope="module")
+def files_turned(exam, tmp_path_factory) -> Files:
+    return written(turned(exam), tmp_path_factory.mktemp("turned"))
+
+
+@pytest.fixture(scope="module")
 def models() -> tuple[LoadedModel, ...]:
     return load_models((ModelChoice(),))
 
 
-def request(
-    exam: PhantomExam, folder: Path, *, patient: bool = False, keep: int | None = None
-) -> EvaluationRequest:
-    paths = write_study(exam, folder / "exam", vendor=Vendor.SIEMENS, study_date=NOW.date())
-    by_uid = {}
-    for path in paths[:keep]:
+def written(exam: PhantomExam, folder: Path) -> Files:
+    return write_study(exam, folder, vendor=Vendor.SIEMENS, study_date=NOW.date())
+
+
+def of_a_patient(files: Files, folder: Path) -> Files:
+    """Copies that do not say that they are synthetic."""
+    copies = []
+    for number, path in enumerate(files):
         dataset = dcmread(path)
-        if patient:
-            del dataset.SyntheticData
-            dataset.save_as(path)
-        by_uid[str(dataset.SOPInstanceUID)] = path
+        del dataset.SyntheticData
+        copies.append(folder / f"{number}.dcm")
+        dataset.save_as(copies[-1])
+    return tuple(copies)
+
+
+def request(files: Files, folder: Path) -> EvaluationRequest:
+    headers = {path: dcmread(path, stop_before_pixels=True) for path in files}
     return EvaluationRequest(
-        study_uid=str(dataset.StudyInstanceUID),
+        study_uid=str(headers[files[0]].StudyInstanceUID),
         revision=1,
-        instances=sources_from(by_uid),
+        instances=sources_from({str(ds.SOPInstanceUID): path for path, ds in headers.items()}),
         rules=AssemblyRules(),
         label="research use only",
         station_name="MOME",
@@ -64,8 +82,8 @@ def request(
     )
 
 
-def test_same_request_gives_the_same_bytes(exam, models, tmp_path):
-    first = request(exam, tmp_path)
+def test_same_request_gives_the_same_bytes(files, models, tmp_path):
+    first = request(files, tmp_path)
     second = replace(first, out_dir=tmp_path / "again")
     made = [evaluate_study(r, models) for r in (first, second)]
     assert all(isinstance(m, Evaluated) for m in made)
@@ -77,8 +95,8 @@ def test_same_request_gives_the_same_bytes(exam, models, tmp_path):
     assert (report.ContentDate, report.ContentTime[:6]) == ("20260101", "120000")
 
 
-def test_phases_that_the_model_read_are_told_with_their_seconds(exam, models, tmp_path):
-    outcome = evaluate_study(request(exam, tmp_path), models)
+def test_phases_that_the_model_read_are_told_with_their_seconds(files, models, tmp_path):
+    outcome = evaluate_study(request(files, tmp_path), models)
     told = json.loads(outcome.findings_path.read_text())["channels"]
     assert [(c.channel, c.phase, c.time_s) for c in outcome.channels] == [
         (c["channel"], c["phase"], c["seconds"]) for c in told
@@ -86,11 +104,11 @@ def test_phases_that_the_model_read_are_told_with_their_seconds(exam, models, tm
     assert any(c.time_s for c in outcome.channels)
 
 
-def test_report_of_a_later_revision_names_its_predecessor(exam, models, tmp_path):
-    first = evaluate_study(request(exam, tmp_path), models)
+def test_report_of_a_later_revision_names_its_predecessor(files, models, tmp_path):
+    first = evaluate_study(request(files, tmp_path), models)
     old = first.objects[0]
     later = replace(
-        request(exam, tmp_path / "later"),
+        request(files, tmp_path / "later"),
         revision=2,
         predecessor=Predecessor(old.sop_class_uid, old.sop_instance_uid, old.series_uid),
     )
@@ -101,41 +119,42 @@ def test_report_of_a_later_revision_names_its_predecessor(exam, models, tmp_path
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == old.sop_instance_uid
 
 
-def test_report_warns_of_what_the_study_was_evaluated_without(exam, models, tmp_path):
+def test_report_warns_of_what_the_study_was_evaluated_without(files, models, tmp_path):
     lacking = ("evaluated although this is missing: 3 images",)
-    made = evaluate_study(replace(request(exam, tmp_path), lacking=lacking), models)
+    made = evaluate_study(replace(request(files, tmp_path), lacking=lacking), models)
     assert json.loads(made.findings_path.read_text())["warnings"][0] == lacking[0]
     assert lacking[0].encode() in made.objects[0].path.read_bytes()
 
 
-def test_synthetic_package_refuses_a_patient(exam, models, tmp_path):
-    outcome = evaluate_study(request(exam, tmp_path, patient=True), models)
+def test_synthetic_package_refuses_a_patient(files, models, tmp_path):
+    outcome = evaluate_study(request(of_a_patient(files, tmp_path), tmp_path), models)
     assert outcome == NotEvaluated("[synthetic-weights] no clinical model installed")
     assert not (tmp_path / "out").exists()
 
 
-def test_every_object_is_marked_where_a_site_lets_it_evaluate_a_patient(exam, models, tmp_path):
+def test_every_object_is_marked_where_a_site_lets_it_evaluate_a_patient(files, models, tmp_path):
     choice = ModelChoice(allow_synthetic_on_patients=True)
     allowed = tuple(replace(m, choice=choice) for m in models)
-    outcome = evaluate_study(request(exam, tmp_path, patient=True), allowed)
+    outcome = evaluate_study(request(of_a_patient(files, tmp_path), tmp_path), allowed)
     assert isinstance(outcome, Evaluated)
     for made in outcome.objects:
         assert "DEMONSTRATION" in dcmread(made.path).SeriesDescription
 
 
-def test_image_that_cannot_be_decoded_quarantines_the_study(exam, models, tmp_path):
-    wanted = request(exam, tmp_path)
-    path = next(i.path for i in wanted.instances if "dyn" in dcmread(i.path).SeriesDescription)
-    dataset = dcmread(path)
+def test_image_that_cannot_be_decoded_quarantines_the_study(files, models, tmp_path):
+    sound = next(path for path in files if "dyn" in dcmread(path).SeriesDescription)
+    broken = tmp_path / "broken.dcm"
+    dataset = dcmread(sound)
     dataset.PixelData = dataset.PixelData[:100]
-    dataset.save_as(path)
-    outcome = evaluate_study(wanted, models)
+    dataset.save_as(broken)
+    copies = tuple(broken if path == sound else path for path in files)
+    outcome = evaluate_study(request(copies, tmp_path), models)
     assert isinstance(outcome, NotEvaluated)
     assert outcome.quarantine
 
 
-def test_study_without_dynamic_says_so(exam, models, tmp_path):
-    outcome = evaluate_study(request(exam, tmp_path, keep=10), models)
+def test_study_without_dynamic_says_so(files, models, tmp_path):
+    outcome = evaluate_study(request(files[:10], tmp_path), models)
     assert isinstance(outcome, NotEvaluated)
     assert "no dynamic" in outcome.reason
 
@@ -168,16 +187,16 @@ def findings_of(outcome: object) -> dict[str, Any]:
     return json.loads(outcome.findings_path.read_text())
 
 
-def test_exam_registered_in_the_opposite_position_is_not_evaluated(exam, models, tmp_path):
-    outcome = evaluate_study(request(turned(exam), tmp_path), models)
+def test_exam_registered_in_the_opposite_position_is_not_evaluated(files_turned, models, tmp_path):
+    outcome = evaluate_study(request(files_turned, tmp_path), models)
     assert isinstance(outcome, NotEvaluated)
     assert outcome.reason.startswith("[position-contradicts-anatomy] the breasts point to where")
     assert not outcome.quarantine
 
 
-def test_a_site_that_only_wants_a_warning_gets_it_and_no_sides(exam, models, tmp_path):
+def test_a_site_that_only_wants_a_warning_gets_it_and_no_sides(files_turned, models, tmp_path):
     loose = at_a_site(models, outcomes={"position-contradicts-anatomy": Outcome.WARN})
-    found = findings_of(evaluate_study(request(turned(exam), tmp_path), loose))
+    found = findings_of(evaluate_study(request(files_turned, tmp_path), loose))
     assert [(f["code"], f["outcome"]) for f in found["fitness"]] == [
         ("position-contradicts-anatomy", "warn")
     ]
@@ -185,9 +204,9 @@ def test_a_site_that_only_wants_a_warning_gets_it_and_no_sides(exam, models, tmp
     assert all(region["laterality"] is None for region in found["regions"])
 
 
-def test_a_sound_exam_fails_no_check_and_says_what_was_not_assessed(exam, models, tmp_path):
+def test_a_sound_exam_fails_no_check_and_says_what_was_not_assessed(files, models, tmp_path):
     known = (Known(("no implants",)),)
-    found = findings_of(evaluate_study(request(exam, tmp_path), at_a_site(models, known=known)))
+    found = findings_of(evaluate_study(request(files, tmp_path), at_a_site(models, known=known)))
     assert found["fitness"] == []
     assert found["known"] == ["no implants"]
     assert not any("implants" in told for told in found["not_assessed"])
@@ -202,6 +221,6 @@ def test_noise_that_says_breast_is_never_evaluated(exam, models, tmp_path):
         return Volume(noise.astype(np.float32), volume.grid)
 
     noise = replace(exam, dce=tuple(of(v) for v in exam.dce))
-    outcome = evaluate_study(request(noise, tmp_path), models)
+    outcome = evaluate_study(request(written(noise, tmp_path / "exam"), tmp_path), models)
     assert isinstance(outcome, NotEvaluated)
     assert outcome.reason.startswith("[no-breasts-in-image] no breasts are seen in the image: ")

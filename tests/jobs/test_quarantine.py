@@ -66,7 +66,10 @@ def test_list_tells_counts_and_reasons_and_no_patient(bench, images):
     with_a_wrong_patient(bench, images)
     (study,) = bench.catalog.quarantined()
     assert study.study_uid == images.study_uid
-    assert sorted((i.instances, i.held) for i in study.identities) == [(1, 1), (82, 0)]
+    assert sorted((i.instances, i.held) for i in study.identities) == [
+        (1, 1),
+        (len(images.datasets) - 1, 0),
+    ]
     assert "SECRET" not in repr(study)
     assert NAME not in repr(study)
     assert images.datasets[0].PatientID not in repr(study)

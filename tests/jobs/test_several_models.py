@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from mome_node.phantom.render import render_exam
 from mome_node.volumes.volume import Modality
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-SMALL = Protocol((64, 64, 16), (32, 32, 10), (64, 64, 12))
+SMALL = Protocol((64, 64, 10), (32, 32, 5), (64, 64, 6))
 NETWORK = ModelConfig(
     width=24,
     heads=3,
@@ -70,17 +71,10 @@ Install = Callable[..., ModelChoice]
 
 @pytest.fixture(scope="module")
 def install(tmp_path_factory: pytest.TempPathFactory) -> Install:
-    """Write a package, and choose it."""
+    """Write a package, unless one like it was written, and choose it."""
 
-    def install(
-        task: str = "malignancy",
-        *,
-        bias: float = 1.0,
-        networks: int = 1,
-        planes: tuple[str, ...] = ("axial",),
-        choice: dict[str, Any] | None = None,
-        **said: Any,
-    ) -> ModelChoice:
+    @cache
+    def written(task: str, bias: float, networks: int, planes: tuple[str, ...], **said: Any) -> str:
         spec = replace(default_spec(NETWORK), planes=planes)
         statement = replace(
             demonstration_statement(),
@@ -92,7 +86,19 @@ def install(tmp_path_factory: pytest.TempPathFactory) -> Install:
         folder = tmp_path_factory.mktemp("models") / task
         members = [network(seed, bias=bias) for seed in range(networks)]
         write_package(folder, members, statement, license_text=LICENSE_TEXT)
-        return ModelChoice(str(folder), device="cpu", **(choice or {}))
+        return str(folder)
+
+    def install(
+        task: str = "malignancy",
+        *,
+        bias: float = 1.0,
+        networks: int = 1,
+        planes: tuple[str, ...] = ("axial",),
+        choice: dict[str, Any] | None = None,
+        **said: Any,
+    ) -> ModelChoice:
+        package = written(task, bias, networks, planes, **said)
+        return ModelChoice(package, device="cpu", **(choice or {}))
 
     return install
 

@@ -136,6 +136,8 @@ def test_network_learns_from_scratch(small: ModelConfig) -> None:
         loss = F.cross_entropy(network(volumes), labels)
         loss.backward()
         optimizer.step()
+        if loss.item() < 0.2:
+            break
     assert loss.item() < 0.2
 
 

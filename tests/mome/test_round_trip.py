@@ -115,7 +115,7 @@ def test_a_blob_comes_back_to_its_patient_place_from_every_acquisition(name, til
         assert error_voxels(inputs.arrays[Modality.DCE][0], inputs.dce_grid, place) < 0.25
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     name=st.sampled_from(sorted(ACQUISITIONS)),
     angles=st.tuples(*[st.floats(-0.3, 0.3)] * 3),

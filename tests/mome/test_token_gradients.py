@@ -19,7 +19,7 @@ from mome_node.mome.explain import attribute
 from mome_node.mome.network import Mome
 from mome_node.mome.predict import run_exam
 from mome_node.mome.token_gradients import gauss_legendre, token_gradients
-from mome_node.mome.voxel_gradients import log_odds
+from mome_node.mome.voxel_gradients import FIRST_PLACES, log_odds
 from mome_node.volumes.volume import Modality
 
 Inputs = dict[Modality, Tensor]
@@ -57,7 +57,7 @@ def test_attributions_add_up_to_the_change_of_the_score(network: Mome, inputs: I
 
 
 def test_few_steps_say_how_much_they_miss(network: Mome, inputs: Inputs) -> None:
-    gaps = [explained(network, inputs, steps).completeness_gap for steps in (1, 4, 24)]
+    gaps = [explained(network, inputs, steps).completeness_gap for steps in (1, 4, 12)]
     assert gaps[0] > gaps[1] > gaps[2]
 
 
@@ -114,6 +114,7 @@ def test_small_networks_are_explained_at_the_voxels_and_large_ones_at_the_tokens
         )
         return found.method
 
+    monkeypatch.setattr("mome_node.mome.explain.VOXEL_STEPS", len(FIRST_PLACES))
     assert method() == "integrated gradients at the voxels"
     monkeypatch.setattr("mome_node.mome.explain.MOST_TOKENS_FOR_VOXELS", 0)
     assert method() == "integrated gradients at the tokens"

@@ -16,14 +16,14 @@ from mome_node.jobs.requests import EvaluationRequest
 from tests.jobs.conftest import (
     Bench,
     Images,
-    _images,
+    _files,
     _no_waiting_for_the_disk,
     bench,
     images,
 )
 from tests.simulator.replay import Replay
 
-__all__ = ["_images", "_no_waiting_for_the_disk", "bench", "images"]
+__all__ = ["_files", "_no_waiting_for_the_disk", "bench", "images"]
 
 UNNEEDED = ("SUB", "ADC", "localizer")
 

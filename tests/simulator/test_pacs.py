@@ -61,7 +61,8 @@ def test_image_corrected_after_the_result_makes_a_second_one(replay, seen, exam)
 
 
 def test_subtractions_of_a_workstation_make_no_new_result(replay, seen, exam):
-    made = pacs.subtractions(exam.of(DYNAMIC)[8:16])
+    second_phase = scanner.by_phase(exam.of(DYNAMIC))[1]
+    made = pacs.subtractions(second_phase)
     replay.play(pacs.after(scanner.at_once(exam.datasets), 600, made))
     replay.settle()
     assert replay.bench.state is StudyState.DELIVERED

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from mome_node.catalog.states import StudyState
-from tests.jobs.conftest import QUIET_S
+from tests.jobs.conftest import QUIET_S, TINY
 from tests.simulator import scanner
 from tests.simulator.pacs import dropped_and_resent
 from tests.simulator.timeline import Event, What, images_of, merged, over
 
 DYNAMIC, T2, DWI = "_dyn", "t2_tse", "diff"
+SLICES = TINY.dce_matrix[2]
 NEARLY_QUIET = QUIET_S - 10
 
 
@@ -39,7 +40,7 @@ def test_slow_series_is_never_called_complete_though_the_others_are_long_finishe
     assert replay.bench.state is StudyState.RECEIVING
     replay.play(growing[-1:])
     replay.settle()
-    assert [len(s.frames) for s in seen.plans[0].dce] == [8] * 5
+    assert [len(s.frames) for s in seen.plans[0].dce] == [SLICES] * 5
     assert replay.bench.study().revision == 1
 
 
@@ -68,7 +69,7 @@ def test_association_that_is_never_closed_holds_up_nothing(replay, seen, exam):
     assert len(seen.plans) == 1
 
 
-@pytest.mark.parametrize("after", [0, 20, 50])
+@pytest.mark.parametrize("after", [0, 10, 25])
 def test_line_that_breaks_and_everything_again_is_evaluated_once(replay, seen, exam, after):
     timeline = dropped_and_resent(scanner.at_once(exam.datasets), after, pause_s=30)
     replay.play(timeline)
@@ -83,10 +84,12 @@ def test_line_that_breaks_for_longer_than_the_quiet_time_leaves_no_study_half_re
     replay, seen, exam
 ):
     dynamic_first = [*exam.of(DYNAMIC), *exam.without(DYNAMIC)]
-    timeline = dropped_and_resent(scanner.at_once(dynamic_first), after=35, pause_s=5 * QUIET_S)
+    timeline = dropped_and_resent(
+        scanner.at_once(dynamic_first), after=4 * SLICES + 1, pause_s=5 * QUIET_S
+    )
     replay.play(timeline)
     replay.settle()
-    assert [len(s.frames) for s in seen.plans[0].dce] == [8] * 5
+    assert [len(s.frames) for s in seen.plans[0].dce] == [SLICES] * 5
     assert len(seen.plans) == 1
 
 

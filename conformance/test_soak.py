@@ -19,6 +19,7 @@ from conformance.soak_load import Load
 from conformance.waiting import wait_until
 from mome_node.catalog.catalog import Catalog
 from mome_node.storage.local import LocalStore
+from tests.fuzz.receipt_target import open_instances
 
 SHORT_S, LONG_S = 14.0, 600.0
 SAMPLED_EVERY_S = 0.2
@@ -116,7 +117,8 @@ def test_receiver_stays_flat_and_loses_nothing_under_senders_and_nuisances(
             ),
             "what the peers left behind is closed",
         )
-        wait_until(lambda: not list((tmp_path / "data" / "incoming").iterdir()), "nothing is left")
+        data = (tmp_path / "data").resolve()
+        wait_until(lambda: not open_instances(str(process.pid), data), "nothing is on its way")
         assert process.poll() is None
     tell(record_property, load, middle, end, peak)
     assert load.failures == []

@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -44,6 +44,17 @@ def fast_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+def open_instances(process: str, root: Path) -> list[str]:
+    """Files below ``root`` that a process has open and that hold something."""
+    found = []
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile, or deleted
+            path = descriptor.readlink()
+            if path.suffix == ".dcm" and path.is_relative_to(root) and path.stat().st_size:
+                found.append(path.name)
+    return found
+
+
 @dataclass(frozen=True)
 class FuzzedNode:
     """A store, a catalogue and a reception, all real."""
@@ -54,12 +65,17 @@ class FuzzedNode:
     reception: Reception
 
     def incoming(self) -> list[str]:
-        """What is on its way in."""
-        return [path.name for path in (self.root / "incoming").iterdir()]
+        """Files that are open and hold something: instances on their way in."""
+        return open_instances("self", self.root)
+
+    def files(self) -> list[Path]:
+        """Files that hold something, finished or not."""
+        return [p for p in self.root.rglob("*") if p.is_file() and p.stat().st_size]
 
     def keys(self) -> set[str]:
-        """The keys of all files in the store."""
-        return {key for key, _ in self.store.list_keys()}
+        """The keys of all files in the store that hold something; empty ones are made ready."""
+        keys = (key for key, _ in self.store.list_keys())
+        return {key for key in keys if self.store.path(key).stat().st_size}
 
     def is_consistent(self) -> bool:
         """Tell whether every file has its row, and every row its file."""
@@ -77,6 +93,7 @@ def fuzzed_node() -> Iterator[FuzzedNode]:
     with ExitStack() as stack:
         folder = stack.enter_context(fast_folder())
         store = LocalStore(folder / "data", min_free_bytes=0)
+        stack.callback(store.close)
         catalog = stack.enter_context(Catalog.open(f"sqlite:///{folder}/catalog.db"))
         yield FuzzedNode(folder / "data", store, catalog, Reception(store, catalog, _now, _LIMITS))
 

@@ -127,7 +127,7 @@ def acceptor() -> Iterator[Acceptor]:
     """One for all of it: it has to stay up."""
     with watching() as watch, fuzzed_node() as node:
         with StorageScp(SETTINGS, node.reception, Admission()) as scp:
-            yield Acceptor(scp, lambda: [p for p in node.root.rglob("*") if p.is_file()])
+            yield Acceptor(scp, node.files)
         assert watch.findings == []
 
 

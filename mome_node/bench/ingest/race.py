@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mome_node.bench.ingest.certificate import Certificate, make_certificate
 from mome_node.bench.ingest.disk import settle_disk
@@ -69,6 +70,13 @@ class Race:
         self.lost[receiver] = lost + self.lost.get(receiver, 0)
 
 
+FORGOTTEN_AFTER_S: Final = 6.0
+"""How long after deleting files new ones are made without a look at each that is gone.
+
+ext4 passes over what was deleted in the last five seconds: whoever comes next would pay for it.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Supplies:
     """What is sent, by the number of associations, and the certificate that receivers show."""
@@ -107,24 +115,38 @@ class Racecourse:
 
     def _round(self, race: Race, number: int, supplies: _Supplies, progress: Progress) -> None:
         for tls in self.tls:
-            cells = rotated(self._cells(tls=tls), number)
-            for receiver in rotated(self.receivers, number):
-                progress(f"round {number}: {receiver.key}, {'TLS' if tls else 'plain'}")
-                certificate = supplies.certificate if tls else None
-                with (
-                    fresh_folder(self.folder) as work,
-                    receiver.open(work, certificate) as opened,
-                ):
-                    acknowledged: list[PreparedInstance] = []
-                    for cell in cells:
-                        parts = supplies.studies[cell.associations].renew()
-                        settle_disk()
-                        sent = self._sender(cell).send(opened.address, certificate, parts, work)
-                        megabytes = supplies.studies[cell.associations].total_bytes / 1e6
-                        race.turns.append(Turn(number, receiver.key, cell, megabytes, sent))
-                        acknowledged += [instance for part in parts for instance in part]
-                    memory = opened.peak_memory_mb()
-                    race.note_end(receiver.key, memory, opened.lost(acknowledged))
+            with fresh_folder(self.folder) as place:
+                for receiver in rotated(self.receivers, number):
+                    progress(f"round {number}: {receiver.key}, {'TLS' if tls else 'plain'}")
+                    work = place / receiver.key
+                    work.mkdir()
+                    cells = rotated(self._cells(tls=tls), number)
+                    certificate = supplies.certificate if tls else None
+                    self._turn(race, number, receiver, cells, supplies.studies, certificate, work)
+            threading.Event().wait(FORGOTTEN_AFTER_S)
+
+    def _turn(
+        self,
+        race: Race,
+        number: int,
+        receiver: Receiver,
+        cells: Sequence[Cell],
+        studies: Mapping[int, PreparedStudy],
+        certificate: Certificate | None,
+        work: Path,
+    ) -> None:
+        """Let one receiver, which starts empty, have every way of sending."""
+        with receiver.open(work, certificate) as opened:
+            acknowledged: list[PreparedInstance] = []
+            for cell in cells:
+                parts = studies[cell.associations].renew()
+                settle_disk()
+                sent = self._sender(cell).send(opened.address, certificate, parts, work)
+                megabytes = studies[cell.associations].total_bytes / 1e6
+                race.turns.append(Turn(number, receiver.key, cell, megabytes, sent))
+                acknowledged += [instance for part in parts for instance in part]
+            memory = opened.peak_memory_mb()
+            race.note_end(receiver.key, memory, opened.lost(acknowledged))
 
     def _cells(self, *, tls: bool) -> list[Cell]:
         return [Cell(s.key, count, tls) for s in self.senders for count in self.associations]
@@ -141,8 +163,8 @@ class Racecourse:
 
 @contextmanager
 def fresh_folder(parent: Path) -> Iterator[Path]:
-    """An empty folder for one receiver, gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="receiver-", dir=parent)).resolve()
+    """An empty folder for the receivers of one round, gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="round-", dir=parent)).resolve()
     try:
         yield folder
     finally:

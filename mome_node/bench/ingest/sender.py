@@ -3,8 +3,8 @@
 ``python -m mome_node.bench.ingest.sender JOB REPORT`` sends what the job names, one association a
 thread. Association negotiation is pynetdicom's; after it, up to a megabyte of PDUs, each as long
 as the receiver takes, is read from the file into one buffer and written to the socket at once,
-with TCP_NODELAY set. Each C-STORE-RSP is awaited before the next request, and its status and SOP
-Instance UID are checked.
+with TCP_NODELAY set, and TCP_QUICKACK again after each receive. Each C-STORE-RSP is awaited before
+the next request, and its status and SOP Instance UID are checked.
 """
 
 from __future__ import annotations
@@ -186,13 +186,24 @@ def _associate_request(job: SendJob, contexts: list[PresentationContext]) -> A_A
 
 def _receive_pdu(connection: socket.socket) -> bytes:
     """Return the next PDU, header included."""
-    received = connection.recv(_MAX_ANSWER_BYTES)
+    received = _receive(connection)
     while len(received) < PDU_HEADER.size or len(received) < _pdu_bytes(received):
-        more = connection.recv(_MAX_ANSWER_BYTES)
+        more = _receive(connection)
         if not more:
             raise BenchmarkError("the receiver closed the connection")
         received += more
     return received
+
+
+def _receive(connection: socket.socket) -> bytes:
+    """Receive what there is, and have it acknowledged at once.
+
+    Orthanc and DCMTK write an answer's header and body apart with Nagle's algorithm on, so that
+    each answer would wait 40 ms for our delayed ACK.
+    """
+    data = connection.recv(_MAX_ANSWER_BYTES)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+    return data
 
 
 def _pdu_bytes(head: bytes) -> int:

@@ -44,7 +44,7 @@ def test_node_without_the_section_has_no_http_door(tmp_path: Path) -> None:
 
 def test_door_opens_where_the_settings_say_and_closes(tmp_path: Path, reception) -> None:
     settings = web_settings(tmp_path)
-    door = WebDoor(settings, reception)
+    door = WebDoor(settings, reception, utc_now())
     door.start()
     assert door.url == f"http://127.0.0.1:{settings.port}"
     studies = f"{door.url}/dicom-web/studies"
@@ -60,9 +60,10 @@ def test_door_speaks_https_with_a_certificate(tmp_path: Path, reception) -> None
     authority = trustme.CA()
     ours = authority.issue_cert("127.0.0.1")
     ours.private_key_and_cert_chain_pem.write_to_path(tmp_path / "node.pem")
+    (tmp_path / "node.pem").chmod(0o600)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     files = {"certificate": "node.pem", "key": "node.pem"}
-    door = WebDoor(web_settings(tmp_path, **files), reception)
+    door = WebDoor(web_settings(tmp_path, **files), reception, utc_now())
     door.start()
     try:
         url = f"{door.url}/dicom-web/studies"
@@ -77,13 +78,14 @@ def test_certificate_or_token_that_is_no_good_is_told_before_anything_opens(
     tmp_path: Path, reception
 ) -> None:
     (tmp_path / "node.pem").write_text("no certificate")
+    (tmp_path / "node.pem").chmod(0o600)
     files = {"certificate": "node.pem", "key": "node.pem"}
     with pytest.raises(SettingsError, match=r"web\.certificate: .*node\.pem"):
-        WebDoor(web_settings(tmp_path, **files), reception)
+        WebDoor(web_settings(tmp_path, **files), reception, utc_now())
     settings = web_settings(tmp_path)
     settings.tokens[0].file.chmod(0o644)
     with pytest.raises(SettingsError, match="chmod 600"):
-        WebDoor(settings, reception)
+        WebDoor(settings, reception, utc_now())
 
 
 def test_times_of_the_settings_reach_the_connections(tmp_path: Path) -> None:

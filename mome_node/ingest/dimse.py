@@ -109,7 +109,7 @@ class StreamingProvider(DIMSEServiceProvider):
     def __init__(self, association: Association, storage: StorageService) -> None:
         super().__init__(association)
         self.tally = AssociationTally()
-        self.reports = EventReports(association, self.silent_for_s)
+        self.reports = EventReports(association, self.silent_for_s, self.wake)
         self._storage = storage
         self._heard_at = time.monotonic()
         self._is_speaking = False

@@ -56,8 +56,14 @@ class _Report:
 class EventReports:
     """The reports on one association, one at a time."""
 
-    def __init__(self, association: Association, silent_for_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        association: Association,
+        silent_for_s: Callable[[], float],
+        wake: Callable[[], None],
+    ) -> None:
         self._association = association
+        self._wake = wake
         self._silent_for_s = silent_for_s
         self._message_id = 0
         self._report: _Report | None = None
@@ -82,6 +88,7 @@ class EventReports:
         with self._one_at_a_time, self._changed:
             report = _Report(self._request(content))
             self._report = report
+            self._wake()  # the association's thread
             self._changed.wait_for(lambda: report.is_sent or not self._is_usable, _TURN_S)
             if not report.is_sent and self._is_usable:
                 self._report = None

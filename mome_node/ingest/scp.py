@@ -51,7 +51,8 @@ from mome_node.ingest.receipt import Reception
 from mome_node.ingest.server import ConnectionTimes, ReceivingServer
 from mome_node.ingest.services import Services, on_echo, on_message, provider_of
 from mome_node.ingest.storage_service import StorageService
-from mome_node.ingest.transport import StoreTransport, TransportLimits
+from mome_node.ingest.transport import StoreTransport
+from mome_node.ingest.transport_limits import TransportLimits
 from mome_node.ingest.upper_layer import guard_upper_layer
 
 log = structlog.get_logger(__name__)

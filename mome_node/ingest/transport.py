@@ -17,9 +17,8 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import struct
 import time
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -38,6 +37,7 @@ from mome_node.ingest.store_messages import (
     read_store_request,
     store_response,
 )
+from mome_node.ingest.transport_limits import WAIT_S, TransportLimits, prepare
 from mome_node.storage.store import InstanceIdentity
 
 log = structlog.get_logger(__name__)
@@ -47,24 +47,11 @@ _INVALID_PDU: Final = "Evt19"  # PS3.8 table 9-10: ends in an A-ABORT
 _CONNECTION_CLOSED: Final = "Evt17"
 _BUFFER: Final = 1 << 18
 _LONGEST_COMMAND: Final = 4096
-_WAIT_S: Final = 0.2
-"""How long a wait for bytes keeps the library's reactor from what it has to send."""
 _LIBRARY_SPEAKS_S: Final = 1.0
 """How long after a message for the library it is expected to answer."""
 _LONGEST_WORK_S: Final = 600.0
 """How long an answer of the library's may take."""
-_DRAIN_READS: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class TransportLimits:
-    """How long and how large: seconds and bytes."""
-
-    idle_s: float = 3600.0  # between two messages
-    message_s: float = 60.0  # between two PDUs of a message
-    pdu_s: float = 30.0  # from a PDU's first byte to its last
-    answer_s: float = 60.0  # a peer that does not read our answers
-    max_pdu_bytes: int = 1 << 20
+_LINGER_S: Final = 1.0
 
 
 class _Ended(Exception):  # noqa: N818 (an outcome on its way up, no error of the node)
@@ -95,18 +82,7 @@ class StoreTransport(AssociationSocket):
         self._owes_answer = False  # of the library's: a peer that waits for us is silent, too
         self._contexts: dict[int, tuple[str, str]] | None = None
         self._is_tls = isinstance(self.socket, ssl.SSLSocket)
-        self._prepare(accepted.socket)
-
-    def _prepare(self, connection: socket.socket) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._is_tls:
-            connection.settimeout(_WAIT_S)
-            return
-        # The kernel's own time-outs: Python's cost a system call more for each receive.
-        connection.settimeout(None)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(_WAIT_S))
-        send = _timeval(self._limits.answer_s)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, send)
+        prepare(accepted.socket, limits)
 
     # What the library asks of a transport
 
@@ -158,7 +134,7 @@ class StoreTransport(AssociationSocket):
         self.socket.settimeout(self._limits.answer_s)
         super().send(bytestream)
         if self.socket is not None:
-            self.socket.settimeout(_WAIT_S)
+            self.socket.settimeout(WAIT_S)
 
     # C-STORE requests
 
@@ -172,7 +148,7 @@ class StoreTransport(AssociationSocket):
         """Take one request after another; True at a PDU for the library, False when none comes."""
         while True:
             speaks = time.monotonic() < self._library_speaks_until
-            if not self._holds_something(0.0 if speaks else _WAIT_S):
+            if not self._holds_something(0.0 if speaks else WAIT_S):
                 return False
             request, context_id = self._next_request()
             if request is None:
@@ -297,7 +273,7 @@ class StoreTransport(AssociationSocket):
                 self.socket.settimeout(self._limits.answer_s)
             self.socket.sendall(pdu)
             if self._is_tls:
-                self.socket.settimeout(_WAIT_S)
+                self.socket.settimeout(WAIT_S)
         except OSError as error:
             raise _Ended(_CONNECTION_CLOSED, "the answer could not be sent") from error
 
@@ -372,15 +348,17 @@ class StoreTransport(AssociationSocket):
         return bool(poll.poll(0))
 
     def _drain(self) -> None:
-        """Throw away what still comes.
+        """Say no more, and throw away what still comes, for a moment.
 
         Closing over unread bytes would reset the connection, and our A-ABORT be lost.
         """
-        self._start = self._end = 0
-        for _ in range(_DRAIN_READS):
-            if self.socket is None or not self._is_readable(self.socket) or self._receive() <= 0:
-                return
+        until = time.monotonic() + _LINGER_S
+        with suppress(OSError):
+            if self.socket is not None:
+                self.socket.shutdown(socket.SHUT_WR)
+        while not self._is_at_end and time.monotonic() < until:
             self._start = self._end = 0
+            self._receive()
 
     def _end_association(self, ended: _Ended) -> None:
         log.warning(
@@ -391,8 +369,3 @@ class StoreTransport(AssociationSocket):
         )
         self._is_over = True
         self.event_queue.put(ended.event)
-
-
-def _timeval(seconds: float) -> bytes:
-    whole = int(seconds)
-    return struct.pack("@ll", whole, int((seconds - whole) * 1e6))

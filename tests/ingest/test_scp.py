@@ -124,7 +124,7 @@ def test_class_of_another_presentation_context_is_refused(connect, node, make_da
 
 
 def test_sender_is_told_when_indexing_fails(connect, node, make_dataset, encode, monkeypatch):
-    def fail(_self, _arrivals):
+    def fail(_self, _arrivals, before_commit):
         raise CatalogError("the database failed")
 
     association = connect()
@@ -202,6 +202,7 @@ def test_peer_that_is_not_allowed_is_rejected(node, monkeypatch):
     sender.add_requested_context(MR)
     with scp, capture_logs() as logs:
         association = sender.associate("127.0.0.1", scp.port, ae_title="MOME")
+        eventually(lambda: any(e["event"] == "association rejected" for e in logs))
     assert association.is_rejected
     answer = association.acceptor.primitive
     assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, 3)

@@ -42,7 +42,13 @@ def start_scp(data_dir: Path) -> Iterator[StartScp]:
                 lambda: datetime(2026, 1, 1, tzinfo=UTC),
                 ReceiptLimits(max_dataset_bytes=max_dataset_bytes),
             )
-            settings = ScpSettings(host="127.0.0.1", port=0, max_pdu_bytes=max_pdu_bytes)
+            settings = ScpSettings(
+                host="127.0.0.1",
+                port=0,
+                max_pdu_bytes=max_pdu_bytes,
+                plain=tls is None,
+                tls_port=0,
+            )
             return stack.enter_context(StorageScp(settings, reception, Admission(), tls))
 
         yield start

@@ -40,7 +40,8 @@ def test_an_instance_that_never_came_is_missed(
 def test_a_file_that_is_not_what_was_sent_is_missed(
     data_dir: Path, received: tuple[PreparedInstance, ...], damage: str
 ) -> None:
-    path = next(data_dir.glob("instances/??/*.dcm"))
+    files = data_dir.glob("instances/??/*.dcm")
+    path = next(p for p in files if p.stat().st_size)  # others are made ready
     content = path.read_bytes()
     if damage == "gone":
         path.unlink()

@@ -70,7 +70,7 @@ def test_it_sends_by_tls_to_the_certificate_that_it_was_given(
     certificate = make_certificate(tmp_path / "ours", "127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.certificate, certificate.key)
-    port = start_scp(tls=context).port
+    port = start_scp(tls=context).tls_port
     (part,) = make_study().renew()
     other = make_certificate(tmp_path / "others", "127.0.0.1")
     with pytest.raises(BenchmarkError, match="certificate"):

@@ -15,6 +15,7 @@ from conformance.raw_store import associated, raw_instance, send_bytes, store
 from conformance.waiting import wait_until
 from mome_node.demonstration.pacs.pacs import LOOPBACK, DicomAddress, free_port
 from mome_node.dicom.classes import storage_classes
+from tests.fuzz.receipt_target import open_instances
 
 DATA = Path(__file__).parents[1] / "tests" / "data" / "dicom"
 SOUND = DATA / "malformed" / "generated" / "BASELINE_valid_ct.dcm"
@@ -49,7 +50,9 @@ def answers_echo(node: ServedNode) -> bool:
 
 
 def stored_files(node: ServedNode) -> int:
-    return sum(p.is_file() for p in (node.folder / "data" / "incoming").iterdir())
+    """Instances on their way in: files that are open and hold something."""
+    data = (node.folder / "data").resolve()
+    return len(open_instances(str(node.process.pid), data))
 
 
 def refused_ones() -> set[str]:

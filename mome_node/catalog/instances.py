@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
@@ -33,7 +34,8 @@ def record(session: Session, arrival: Arrival) -> Receipt:
     known = next((copy for copy in copies if copy.sha256 == arrival.sha256), None)
     current = next((copy for copy in copies if copy.superseded_at is None), None)
     if arrival.sop_class_uid == KEY_OBJECT_SELECTION:
-        rejections.note(session, arrival, is_new=known is None)
+        kept = arrival if known is None else replace(arrival, key=known.key)
+        rejections.note(session, kept, is_new=known is None)
     if known is not None:
         _come_again(session, arrival, known, current)
         return Receipt.DUPLICATE

@@ -10,12 +10,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
+
+import structlog
 
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import Arrival, Receipt
 from mome_node.errors import CatalogError, StorageError
+from mome_node.storage.soundness import Soundness, examine
 from mome_node.storage.store import IncomingInstance, InstanceStore
+
+log = structlog.get_logger(__name__)
+
+_SYNCED_SOON_BYTES: Final = 4 << 20
 
 
 @dataclass(slots=True)
@@ -53,7 +62,8 @@ class GroupCommit:
         StorageError or CatalogError if that failed, whatever became of those beside it.
         """
         mine = _Waiting(incoming, arrival)
-        if self._turn.acquire(blocking=False):
+        # A large one's bytes take seconds, in which nobody else could write.
+        if incoming.size <= _SYNCED_SOON_BYTES and self._turn.acquire(blocking=False):
             try:
                 self._write_with_all_waiting(mine)
             finally:
@@ -89,6 +99,16 @@ class GroupCommit:
             self._write([one])
         except (StorageError, CatalogError) as error:
             one.error = error
+            self._withdraw_unless_recorded(one)
+
+    def _withdraw_unless_recorded(self, one: _Waiting) -> None:
+        """Leave no file behind with every try while the catalogue takes no rows.
+
+        A commit that fails may have happened: only the catalogue knows whether a row names it.
+        """
+        with suppress(CatalogError):
+            if self._catalog.unused_keys([one.arrival.key]):
+                one.incoming.withdraw()
 
     def _write(self, group: Sequence[_Waiting]) -> None:
         receipts = self._catalog.record_instances(
@@ -97,6 +117,23 @@ class GroupCommit:
             before_commit=lambda: self._store.publish([one.incoming for one in group]),
         )
         for one, receipt in zip(group, receipts, strict=True):
-            if receipt is Receipt.DUPLICATE:
-                self._store.keep_one(one.incoming, self._catalog.key_of(one.arrival))
-            one.receipt = receipt
+            one.receipt = self._kept_once(one) if receipt is Receipt.DUPLICATE else receipt
+
+    def _kept_once(self, one: _Waiting) -> Receipt:
+        """Keep one file of two that hold the same: the one that was here, unless it is damaged."""
+        arrival = one.arrival
+        key = self._catalog.key_of(arrival)
+        if key == arrival.key:
+            return Receipt.NEW  # its row is its own, of a commit that failed only afterwards
+        digest = (arrival.transfer_syntax_uid, arrival.sha256)
+        found = examine(self._store.open, key, size=arrival.size, sha256_in=digest)
+        if found is Soundness.SOUND:
+            one.incoming.withdraw()
+        else:
+            log.warning(
+                "a damaged file is replaced by the instance that came again",
+                sop_instance_uid=arrival.sop_instance_uid,
+                found=found.name.lower(),
+            )
+            self._store.replace(key, one.incoming)
+        return Receipt.DUPLICATE

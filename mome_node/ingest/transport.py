@@ -272,6 +272,7 @@ class StoreTransport(AssociationSocket):
             if self._is_tls:
                 self.socket.settimeout(self._limits.answer_s)
             self.socket.sendall(pdu)
+            self._provider.note_heard()  # while we worked, the peer had nothing to say
             if self._is_tls:
                 self.socket.settimeout(WAIT_S)
         except OSError as error:
@@ -328,6 +329,7 @@ class StoreTransport(AssociationSocket):
             self._start, self._end = 0, len(kept)
         try:
             count = self.socket.recv_into(memoryview(self._buffer)[self._end :])
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
             return -1
         except OSError:
@@ -335,7 +337,6 @@ class StoreTransport(AssociationSocket):
         if count:
             self._end += count
             self._provider.note_heard()
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         else:
             self._is_at_end = True
         return count

@@ -78,11 +78,13 @@ class IncomingFile:
         """Begin to make the bytes durable, and say meanwhile what they are; StorageError."""
         if self._slot is None:
             raise StorageError("an instance was finished after it was discarded")
-        self._sync = self._syncs.submit(os.fdatasync, self._file)
         try:
+            self._sync = self._syncs.submit(os.fdatasync, self._file)
             self._digest_what_came()
         except OSError as error:
             raise translated(error) from error
+        except RuntimeError as error:  # of the executor
+            raise StorageError("the store is closed") from error
         return StoredInstance(self._slot.key, self._digest.hexdigest(), self._size)
 
     def publish(self) -> None:
@@ -95,14 +97,15 @@ class IncomingFile:
             raise translated(error) from error
         self._is_published = True
 
-    def keep_one(self, other: Path) -> None:
-        """Keep one file of two that hold the same: the other one, unless it is not whole."""
+    def withdraw(self) -> None:
+        """Let ``discard`` remove it after all: nothing names it."""
+        self._is_published = False
+
+    def take_place_of(self, other: Path) -> None:
+        """Put the published file where another one is, or was; StorageError."""
         if self._slot is None or not self._is_published:
             raise StorageError("an instance was not published")
         try:
-            if _size(other) == self._offset + self._size:
-                self._is_published = False  # ``discard`` removes it
-                return
             Path(self._slot.path).rename(other)
             sync_directory(other.parent)
         except OSError as error:
@@ -163,13 +166,6 @@ class _Reading(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
 
 
 def translated(error: OSError) -> StorageError:

@@ -81,9 +81,9 @@ class LocalStore:
         for incoming in finished:
             incoming.publish()
 
-    def keep_one(self, published: IncomingInstance, key: str) -> None:
-        """Keep one file of an instance that lies under ``key`` already, and a whole one."""
-        published.keep_one(self.path(key))
+    def replace(self, key: str, published: IncomingInstance) -> None:
+        """Let a published instance lie under ``key``, whose file is damaged or gone."""
+        published.take_place_of(self.path(key))
 
     def put(self, identity: InstanceIdentity, dataset: bytes) -> StoredInstance:
         """Keep an encoded data set in one step, under the digest of what it holds.

@@ -8,6 +8,7 @@ a directory. An empty file that no row names says nothing; ``ingest.orphans`` ta
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -47,6 +48,8 @@ class Slots:
         """Return a slot whose name is durable; OSError if none can be made."""
         while True:
             with self._lock:
+                if self._is_closed:
+                    raise OSError(errno.ESHUTDOWN, os.strerror(errno.ESHUTDOWN))
                 slot = self._ready.pop() if self._ready else None
                 if len(self._ready) < _REFILLED_BELOW and not self._is_refilling():
                     self._refill = self._background.submit(self._make_some)

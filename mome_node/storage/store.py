@@ -81,8 +81,11 @@ class IncomingInstance(Protocol):
     def publish(self) -> None:
         """Wait until the bytes are durable, and keep them from now on; StorageError."""
 
-    def keep_one(self, other: Path) -> None:
-        """Keep one file of two that hold the same: the other one, unless it is not whole."""
+    def withdraw(self) -> None:
+        """Let ``discard`` remove it after all: nothing names it."""
+
+    def take_place_of(self, other: Path) -> None:
+        """Put the published file where another one is, or was; StorageError."""
 
     def discard(self) -> None:
         """Forget the instance. Harmless after it was published and when called again."""
@@ -100,8 +103,8 @@ class InstanceStore(Protocol):
         Again for the same ones changes nothing.
         """
 
-    def keep_one(self, published: IncomingInstance, key: str) -> None:
-        """Keep one file of an instance that lies under ``key`` already, and a whole one."""
+    def replace(self, key: str, published: IncomingInstance) -> None:
+        """Let a published instance lie under ``key``, whose file is damaged or gone."""
 
     def open(self, key: str) -> BinaryIO:
         """Return a reader over the whole file (PS3.10); StorageError if there is none."""

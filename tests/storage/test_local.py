@@ -149,15 +149,14 @@ def test_names_are_synced_for_many_instances_at_once(store, order):
     assert order.count("directory") < 20
 
 
-def test_of_the_same_instance_twice_one_whole_file_is_kept(store, tmp_path):
-    first = store.put(IDENTITY, DATASET)
-    again = store.begin(IDENTITY)
-    again.write(DATASET)
-    again.finish()
-    store.publish([again])
-    store.keep_one(again, first.key)
-    again.discard()
-    assert files(tmp_path) == [store.path(first.key)]
+def test_withdrawn_instance_leaves_nothing(store, tmp_path):
+    incoming = store.begin(IDENTITY)
+    incoming.write(DATASET)
+    incoming.finish()
+    store.publish([incoming])
+    incoming.withdraw()
+    incoming.discard()
+    assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("harm", ["cut", "gone"])
@@ -170,10 +169,20 @@ def test_damaged_file_is_replaced_by_what_comes_again(store, tmp_path, harm):
     again.write(DATASET)
     again.finish()
     store.publish([again])
-    store.keep_one(again, first.key)
+    store.replace(first.key, again)
     again.discard()
     assert path.read_bytes() == whole
     assert files(tmp_path) == [path]
+
+
+def test_closed_store_takes_nothing_more(store):
+    begun = store.begin(IDENTITY)
+    store.close()
+    with pytest.raises(StorageError):
+        store.begin(IDENTITY)
+    with pytest.raises(StorageError, match="closed"):
+        begun.finish()
+    begun.discard()
 
 
 def test_file_that_a_living_receiver_writes_is_not_taken_for_abandoned(store):

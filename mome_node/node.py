@@ -47,7 +47,8 @@ from mome_node.query.qido import QidoQuery
 from mome_node.query.rate import RateLimiter
 from mome_node.query.records import ArchiveQuery
 from mome_node.query.wado import WadoSource
-from mome_node.settings import PacsSettings, Settings
+from mome_node.settings import Settings
+from mome_node.settings_pacs import PacsSettings
 from mome_node.settings_studies import WhenSettings
 from mome_node.storage.local import LocalStore
 from mome_node.tls import validities

@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -22,13 +21,18 @@ from mome_node.errors import SettingsError
 from mome_node.settings_commitment import CommitmentSettings
 from mome_node.settings_dicom import (
     DicomSettings,
-    Port,
     StorageSettings,
     dicom_contradictions,
     storage_contradictions,
     with_absolute_files,
 )
 from mome_node.settings_faults import check_environment, faults, unknown_key
+from mome_node.settings_pacs import (
+    DestinationSettings,
+    PacsSettings,
+    archive_contradictions,
+    with_absolute_pacs_files,
+)
 from mome_node.settings_studies import Condition as Condition
 from mome_node.settings_studies import (
     FitnessSettings,
@@ -38,22 +42,18 @@ from mome_node.settings_studies import (
 )
 from mome_node.settings_values import (
     AETitle,
-    FilePath,
     FolderPath,
-    Host,
     Label,
     Number,
     Section,
     SqliteUrl,
     Text,
-    WebUrl,
 )
 from mome_node.settings_web import WebSettings, web_contradictions, with_absolute_web_files
 
 ENV_PREFIX = "MOME_"
 ENV_DELIMITER = "__"
 MAX_FILE_BYTES = 1 << 20
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class NodeSettings(Section):
@@ -159,49 +159,6 @@ class ModelSettings(Section):
     )
 
 
-class DestinationSettings(Section):
-    """A PACS that results are sent to."""
-
-    name: Annotated[Text, Field(max_length=64)] = Field(description="What we call it.")
-    kind: Literal["dimse"] = Field("dimse", description="How we reach it: C-STORE.")
-    ae: AETitle = Field(description="Its AE title.")
-    host: Host = Field(description="Its address.")
-    port: Port = Field(description="Its port.")
-
-
-class PacsSettings(Section):
-    """An archive that may be asked what it holds. A destination may have the same name."""
-
-    name: Annotated[Text, Field(max_length=64)] = Field(description="What we call it.")
-    kind: Literal["dimse", "dicomweb"] = Field(
-        "dimse",
-        description="How we ask: by C-FIND at `ae`, `host` and `port`, or by QIDO-RS at `url`.",
-    )
-    ae: AETitle | None = Field(None, description="Its AE title.")
-    host: Host | None = Field(None, description="Its address.")
-    port: Port | None = Field(None, description="Its port.")
-    url: WebUrl | None = Field(
-        None, description="Its DICOMweb service: the address that `/studies` is added to."
-    )
-    token_file: FilePath | None = Field(
-        None, description="A file that holds the bearer token for `url`, and nothing else."
-    )
-    ca_file: FilePath | None = Field(
-        None, description="The certificates (PEM) that `url` is trusted by, not the public ones."
-    )
-    requests_per_s: Annotated[float, Number, Field(gt=0, le=1000)] = Field(
-        5.0, description="Questions a second at most."
-    )
-    timeout_s: Annotated[float, Number, Field(gt=0, le=3600)] = Field(
-        30.0, description="An archive that says nothing for so long is given up."
-    )
-    counts: bool = Field(
-        False,
-        description="Ask it how many images each MR series of an arriving study has: a study is "
-        "complete when they are here. For one archive, which has to forward whole studies.",
-    )
-
-
 class Settings(BaseSettings):
     """The whole tree."""
 
@@ -302,13 +259,8 @@ def _absolute(settings: Settings, base: Path) -> Settings:
     web = with_absolute_web_files(settings.web, base)
     update = {"node": node, "dicom": dicom, "web": web, "database": database, "model": models}
     return settings.model_copy(
-        update=update | {"pacs": tuple(_with_absolute_files(p, base) for p in settings.pacs)}
+        update=update | {"pacs": tuple(with_absolute_pacs_files(p, base) for p in settings.pacs)}
     )
-
-
-def _with_absolute_files(pacs: PacsSettings, base: Path) -> PacsSettings:
-    files = {"token_file": pacs.token_file, "ca_file": pacs.ca_file}
-    return pacs.model_copy(update={k: (base / f).resolve() for k, f in files.items() if f})
 
 
 def _sqlite_url(path: Path) -> str:
@@ -320,16 +272,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     yield from dicom_contradictions(settings.dicom)
     yield from storage_contradictions(settings.storage)
     yield from web_contradictions(settings.web)
-    names = [d.name for d in settings.destination]
-    if len(set(names)) < len(names):
-        yield f"destination.name: found {names}; allowed: each name once"
-    archives = [p.name for p in settings.pacs]
-    if len(set(archives)) < len(archives):
-        yield f"pacs.name: found {archives}; allowed: each name once"
-    if sum(p.counts for p in settings.pacs) > 1:
-        yield "pacs.counts: found true for several archives; allowed: for one"
-    for number, pacs in enumerate(settings.pacs):
-        yield from _pacs_contradictions(f"pacs.{number}", pacs)
+    yield from archive_contradictions(settings.destination, settings.pacs)
     packages = [m.package for m in settings.model]
     if len(set(packages)) < len(packages):
         yield f"model.package: found {packages}; allowed: each package once"
@@ -347,17 +290,4 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield (
             f"assembly.hard_limit_s: found {rules.hard_limit_s:g}; allowed: at least "
             f"assembly.deadline_s, which is {rules.deadline_s:g}"
-        )
-
-
-def _pacs_contradictions(place: str, pacs: PacsSettings) -> Iterator[str]:
-    needed = ("url",) if pacs.kind == "dicomweb" else ("ae", "host", "port")
-    for key in needed:
-        if getattr(pacs, key) is None:
-            yield f'{place}.{key}: missing; kind = "{pacs.kind}" needs it'
-    url = urlsplit(pacs.url or "")
-    if pacs.token_file and url.scheme == "http" and url.hostname not in LOOPBACK:
-        yield (
-            f"{place}.url: found http with a token_file; allowed: https, as the token would "
-            "cross the network in the clear"
         )

@@ -9,9 +9,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from mome_node.settings_values import AETitle, FilePath, Host, Number, Section, host_or_address
+from mome_node.settings_values import (
+    AETitle,
+    FilePath,
+    Host,
+    Number,
+    Port,
+    Section,
+    host_or_address,
+)
 
-Port = Annotated[int, Number, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Number, Field(gt=0, le=3600)]
 
 

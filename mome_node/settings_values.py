@@ -170,6 +170,11 @@ _PARTS = re.compile(
 Number = BeforeValidator(_no_boolean)
 """Beside a number: true and false are none, although Python counts with them."""
 
+Port = Annotated[int, Number, Field(ge=1, le=65535)]
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that a connection in the clear to does not leave this machine."""
+
 Text = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=4096),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from mome_node.settings_values import FilePath, Host, Number, Section
-
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+from mome_node.settings_values import LOOPBACK, FilePath, Host, Number, Port, Section
 
 Seconds = Annotated[float, Number, Field(gt=0, le=3600)]
 
@@ -42,9 +40,7 @@ class WebSettings(Section):
         "127.0.0.1",
         description="The address to listen on. Beyond this machine only with a certificate.",
     )
-    port: Annotated[int, Number, Field(ge=1, le=65535)] = Field(
-        8080, description="The port to listen on."
-    )
+    port: Port = Field(8080, description="The port to listen on.")
     tokens: tuple[TokenSettings, ...] = Field(
         (), description="Who may send. Nobody may without a token, this machine included."
     )

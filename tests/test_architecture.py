@@ -37,11 +37,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "settings_studies": frozenset({"settings_values", "fitness"}),
     "settings_commitment": frozenset({"settings_values"}),
     "settings_dicom": frozenset({"settings_values"}),
+    "settings_pacs": frozenset({"settings_values"}),
     "settings_web": frozenset({"settings_values"}),
     "settings": frozenset(
         {
             *("settings_values", "settings_faults", "settings_studies"),
-            *("settings_commitment", "settings_dicom", "settings_web"),
+            *("settings_commitment", "settings_dicom", "settings_pacs", "settings_web"),
         }
     ),
     "settings_file": frozenset({"settings"}),
@@ -67,7 +68,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "node": STAGES
     | {
         *("jobs", "query", "node_dicom", "node_web", "tls"),
-        *("settings", "settings_studies"),
+        *("settings", "settings_pacs", "settings_studies"),
     },
     "demonstration": STAGES | {"jobs", "query", "phantom", "settings", "logs", "node"},
     "bench": frozenset(
@@ -76,7 +77,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "cli": STAGES
     | {
         *("jobs", "query", "survey", "phantom", "demonstration", "bench"),
-        *("settings", "settings_file", "logs", "node", "node_dicom", "tls"),
+        *("settings", "settings_file", "settings_pacs", "logs", "node", "node_dicom", "tls"),
     },
 }
 

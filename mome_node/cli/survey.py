@@ -20,7 +20,8 @@ from mome_node.cli.arguments import add_command, add_config, add_json
 from mome_node.cli.output import WRONG_USAGE, complain, progress, say, say_json, say_table
 from mome_node.errors import QueryError
 from mome_node.node import archive, assembly_rules
-from mome_node.settings import PacsSettings, load_settings
+from mome_node.settings import load_settings
+from mome_node.settings_pacs import PacsSettings
 from mome_node.survey.pseudonyms import identities, pseudonyms
 from mome_node.survey.report import SurveyedStudy, counts, load_of
 from mome_node.survey.rows import COLUMNS, Survey, as_json, csv_rows

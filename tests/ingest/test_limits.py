@@ -7,16 +7,20 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
+import time
+from contextlib import ExitStack, suppress
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from pydicom.uid import MRImageStorage
+from pynetdicom import AE
 
 from mome_node.errors import SettingsError
 from mome_node.ingest import open_files
 from mome_node.ingest.open_files import allow_open_files, needed_files
+from mome_node.ingest.peers import Admission
 from mome_node.ingest.pending import PendingConnections
-from mome_node.ingest.slow_peers import read_whole
+from mome_node.ingest.scp import ScpSettings, StorageScp
 
 
 def test_more_associations_need_more_open_files() -> None:
@@ -46,30 +50,27 @@ def test_no_limit_is_enough(monkeypatch) -> None:
     allow_open_files(1 << 20)
 
 
-@given(st.binary(max_size=5000), st.integers(1, 5000))
-def test_a_pdu_is_read_whole_or_as_far_as_the_peer_sent_it(data: bytes, count: int) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        theirs.sendall(data)
-        theirs.shutdown(socket.SHUT_WR)
-        assert read_whole(ours, count, 10.0) == data[:count]
-
-
-def test_a_peer_that_sends_too_slowly_is_given_up() -> None:
-    class Drip:
-        """A byte every ten seconds."""
-
-        now = 0.0
-
-        def recv_into(self, view: memoryview) -> int:
-            self.now += 10.0
-            view[:1] = b"x"
-            return 1
-
-    peer = Drip()
-    with pytest.raises(TimeoutError, match="4 of 100 bytes came in 30 s"):
-        read_whole(peer, 100, 30.0, monotonic=lambda: peer.now)  # type: ignore[arg-type]
-    assert peer.now == 40.0
+@pytest.mark.parametrize("is_associated", [False, True], ids=["before a request", "associated"])
+def test_a_peer_that_sends_a_byte_now_and_then_is_given_up(node, is_associated) -> None:
+    """Each byte comes in time, and the PDU never ends: the time is that of the whole PDU."""
+    settings = ScpSettings(host="127.0.0.1", port=0, pdu_timeout_s=0.3)
+    request, kind = AE("SENDER"), 0x04 if is_associated else 0x01
+    request.add_requested_context(MRImageStorage)
+    with StorageScp(settings, node.reception, Admission()) as scp, ExitStack() as stack:
+        if is_associated:
+            association = request.associate("127.0.0.1", scp.port, ae_title="MOME")
+            stack.callback(association.abort)
+            connection = association.dul.socket.socket
+        else:
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", scp.port)))
+        connection.sendall(struct.pack(">BxL", kind, 1000))
+        began, pause = time.monotonic(), threading.Event()
+        with suppress(OSError):  # a reset, or a broken pipe
+            while time.monotonic() - began < 20:
+                connection.sendall(b"\0")
+                pause.wait(0.02)
+        assert time.monotonic() - began < 20, "nobody gave it up"
+        assert node.files() == []
 
 
 def test_the_busiest_place_loses_its_oldest_connection_and_others_none() -> None:

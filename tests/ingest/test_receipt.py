@@ -114,6 +114,16 @@ def test_other_bytes_under_the_same_uid_are_both_kept_and_told(node, make_datase
     assert node.catalog.instances_of(STUDY) == (new,)
 
 
+def test_two_patients_with_one_accession_number_stay_two_studies(node, make_dataset, encode):
+    for number, patient in enumerate(("P-1", "P-2")):
+        uid = f"1.5.{number}"
+        study = f"1.6.{number}"
+        elements = {"PatientID": patient, "AccessionNumber": "A-1", "StudyInstanceUID": study}
+        assert node.receive(encode(make_dataset(uid, **elements)), uid).status is Status.SUCCESS
+    known = {s.study_uid: (s.patient_id, s.input_count) for s in node.catalog.studies()}
+    assert known == {"1.6.0": ("P-1", 1), "1.6.1": ("P-2", 1)}
+
+
 def test_two_threads_sending_the_same_instance_keep_one(node, make_dataset, encode):
     data = encode(make_dataset())
     start = threading.Barrier(2)
@@ -177,8 +187,12 @@ def test_file_that_was_never_indexed_is_removed_later(node, make_dataset, encode
         publish(store, finished)
         raise StorageError("cut off before the commit")
 
+    def gone(*_):
+        raise CatalogError("nothing is tidied up any more")
+
     with monkeypatch.context() as patched:
         patched.setattr(LocalStore, "publish", cut_off)
+        patched.setattr(Catalog, "unused_keys", gone)
         outcome = node.receive(encode(make_dataset("1.9")), "1.9")
     assert outcome.status is Status.PROCESSING_FAILURE
     node.receive(encode(make_dataset()))

@@ -25,6 +25,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 from pynetdicom import AE, build_context
+from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from structlog.testing import capture_logs
@@ -32,6 +33,7 @@ from structlog.testing import capture_logs
 from mome_node.catalog.catalog import Catalog
 from mome_node.dicom.classes import PRIVATE_STORAGE_CLASSES
 from mome_node.errors import CatalogError, SettingsError
+from mome_node.ingest.dimse import StreamingProvider
 from mome_node.ingest.outcome import Status
 from mome_node.ingest.peers import Admission, AllowedPeer
 from mome_node.ingest.receipt import Reception
@@ -134,6 +136,29 @@ def test_sender_is_told_when_indexing_fails(connect, node, make_dataset, encode,
         assert answer.Status == Status.PROCESSING_FAILURE
     assert node.catalog.studies() == ()
     assert send(association, encode(make_dataset())).Status == Status.SUCCESS
+
+
+def test_time_that_we_take_is_no_silence_of_the_sender(
+    connect, node, make_dataset, encode, monkeypatch
+):
+    receive = Reception.receive
+
+    def slowly(reception, arriving, calling_ae, **named):
+        for provider in live_providers():
+            provider._heard_at -= 7200.0  # as if the disk had taken two hours
+        return receive(reception, arriving, calling_ae, **named)
+
+    def live_providers():
+        accepted = [t for t in threading.enumerate() if isinstance(t, Association)]
+        return [a.dimse for a in accepted if isinstance(a.dimse, StreamingProvider)]
+
+    monkeypatch.setattr(Reception, "receive", slowly)
+    association = connect()
+    assert send(association, encode(make_dataset())).Status == Status.SUCCESS
+    (provider,) = live_providers()
+    assert provider.silent_for_s() < 60
+    again = encode(make_dataset("1.2.3.4.5.2"))
+    assert send(association, again, "1.2.3.4.5.2").Status == Status.SUCCESS
 
 
 def test_too_large_a_data_set_is_refused_over_the_network(connect, node, make_dataset, encode):

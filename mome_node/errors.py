@@ -11,6 +11,7 @@ NodeError
 ├── CatalogError             the catalogue contradicts the request
 │   ├── UnknownStudyError
 │   ├── TransitionRefusedError
+│   ├── CatalogFullError     there is no room for another row
 │   └── NoticeTooLargeError  availability notices name more than is kept
 ├── VolumeError              images do not make one volume (its subclasses name the reason)
 │   ├── TiledImageError      one plane holds several slices side by side (mosaic)
@@ -89,6 +90,10 @@ class UnknownStudyError(CatalogError):
 
 class TransitionRefusedError(CatalogError):
     """The study is not in the state that the transition starts from."""
+
+
+class CatalogFullError(CatalogError):
+    """There is no room for another row."""
 
 
 class NoticeTooLargeError(CatalogError):

@@ -6,6 +6,7 @@ commit, so that what was answered survives a power cut.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
-from mome_node.errors import CatalogError
+from mome_node.errors import CatalogError, CatalogFullError
 
 _BUSY_TIMEOUT_MS: Final = 30_000
 _BEGIN_WRITE: Final = "BEGIN IMMEDIATE"
@@ -94,8 +95,15 @@ def _translated(dialect: Dialect) -> Iterator[None]:
     except (IntegrityError, driver.IntegrityError) as error:
         raise ContradictionError("the database holds something that contradicts this") from error
     except (SQLAlchemyError, driver.Error) as error:
+        if _is_full(error):
+            raise CatalogFullError("the catalogue's disk is full: make room") from error
         # The message of the driver may quote values.
         raise CatalogError(f"the database failed: {type(error).__name__}") from error
+
+
+def _is_full(error: Exception) -> bool:
+    """Tell whether SQLite found no room; an error of SQLAlchemy's holds the driver's."""
+    return getattr(getattr(error, "orig", error), "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 class ContradictionError(CatalogError):

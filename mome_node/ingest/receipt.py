@@ -18,7 +18,7 @@ import structlog
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import Arrival, Receipt
 from mome_node.dicom.classes import decodable_transfer_syntaxes
-from mome_node.errors import CatalogError, HeaderError, StorageError
+from mome_node.errors import CatalogError, CatalogFullError, HeaderError, StorageError
 from mome_node.ingest.arriving import ArrivingInstance
 from mome_node.ingest.dataset_walk import HeaderLimitError
 from mome_node.ingest.group_commit import GroupCommit
@@ -156,6 +156,11 @@ class Reception:
             return self._commits.commit(arriving.finished(), arrival)
         except StorageError as error:
             raise storage_refusal(error) from error
+        except CatalogFullError as error:
+            log.info("no room for another row", why=str(error))
+            raise Refusal(
+                Status.OUT_OF_RESOURCES, "out of disk space: send it again later"
+            ) from error
         except CatalogError as error:
             log.error("an instance could not be indexed", exc_info=error)
             raise Refusal(

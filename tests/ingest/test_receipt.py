@@ -18,6 +18,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
 )
+from sqlalchemy import event
 
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import Receipt, ResultRow
@@ -209,6 +210,33 @@ def test_full_disk_is_answered_as_out_of_resources(node, make_dataset, encode):
     node.reception = Reception(full, node.catalog, lambda: NOW)
     assert node.receive(encode(make_dataset())).status is Status.OUT_OF_RESOURCES
     assert_nothing_is_visible(node)
+
+
+def test_full_catalogue_is_answered_as_out_of_resources_and_goes_on_by_itself(
+    node, make_dataset, encode
+):
+    def send(number):
+        uid = f"1.7.{number}"
+        return node.receive(encode(make_dataset(uid, PatientID="P" * 60)), uid).status
+
+    statuses = [send(0), send(1)]  # the study is known, and the connection of arrivals open
+    ours = node.catalog._arrivals._connection.driver_connection
+    (pages,) = ours.execute("PRAGMA page_count").fetchone()
+
+    def limit(connection, *_):
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    engine = node.catalog._database.engine
+    event.listen(engine, "checkout", limit)
+    limit(ours)
+    while statuses[-1] is Status.SUCCESS and len(statuses) < 500:
+        statuses.append(send(len(statuses)))
+    event.remove(engine, "checkout", limit)
+    engine.dispose()  # what is open is limited still
+    assert statuses[-1] is Status.OUT_OF_RESOURCES
+    kept = node.catalog.instances_of(STUDY)
+    assert len(kept) == len(node.files()) == len(statuses) - 1
+    assert send(len(statuses)) is Status.SUCCESS
 
 
 def test_disk_that_fills_while_an_instance_arrives_refuses_it(

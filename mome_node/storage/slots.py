@@ -13,6 +13,7 @@ import fcntl
 import os
 import secrets
 import threading
+import weakref
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class Slots:
         self._lock = threading.Lock()
         self._refill: Future[None] | None = None
         self._is_closed = False
+        # Descriptors are numbers: a store that is only forgotten would keep them open for ever.
+        self._forgotten = weakref.finalize(self, _remove_all, self._ready)
 
     def take(self) -> Slot:
         """Return a slot whose name is durable; OSError if none can be made."""
@@ -63,9 +66,7 @@ class Slots:
         """Remove what was not needed."""
         with self._lock:
             self._is_closed = True
-            ready, self._ready = self._ready, []
-        for slot in ready:
-            remove(slot)
+            _remove_all(self._ready)
 
     def _is_refilling(self) -> bool:
         return self._refill is not None and not self._refill.done()
@@ -88,6 +89,11 @@ class Slots:
                 return
         for slot in made:
             remove(slot)
+
+
+def _remove_all(slots: list[Slot]) -> None:
+    while slots:
+        remove(slots.pop())
 
 
 def _make(folder: str, shard: str) -> Slot:

@@ -2,9 +2,12 @@
 
 import errno
 import fcntl
+import gc
 import itertools
 import os
 import stat
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -173,6 +176,20 @@ def test_damaged_file_is_replaced_by_what_comes_again(store, tmp_path, harm):
     again.discard()
     assert path.read_bytes() == whole
     assert files(tmp_path) == [path]
+
+
+def test_store_that_is_forgotten_keeps_nothing_open(tmp_path):
+    def still_open():
+        gc.collect()  # those that are made in the background come to their end first
+        links = [str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
+        return [link for link in links if link.startswith(str(tmp_path))]
+
+    for number in range(5):
+        LocalStore(tmp_path / str(number)).begin(IDENTITY).discard()
+    deadline, pause = time.monotonic() + 20, threading.Event()
+    while still_open():
+        assert time.monotonic() < deadline, still_open()
+        pause.wait(0.01)
 
 
 def test_closed_store_takes_nothing_more(store):

@@ -50,7 +50,7 @@ format: install
 
 # A skipped or deselected test fails: conftest.py sees to it.
 unit: install
-	$(BIN)/pytest tests --numprocesses $(NPROC) --dist loadfile --quiet
+	$(BIN)/pytest tests --numprocesses $(NPROC) --dist loadfile --no-loadscope-reorder --quiet
 
 conformance: install peers
 	$(BIN)/pytest conformance

@@ -22,14 +22,13 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
-    union_all,
 )
 from sqlalchemy.pool import PoolProxiedConnection
 
 from mome_node.catalog import studies
 from mome_node.catalog.changes import Standing
 from mome_node.catalog.database import Database
-from mome_node.catalog.records import Arrival
+from mome_node.catalog.records import Arrival, Receipt
 from mome_node.catalog.tables import (
     InstanceTable,
     RejectionTable,
@@ -40,13 +39,13 @@ from mome_node.catalog.tables import (
 from mome_node.dicom.classes import uses_role
 from mome_node.dicom.rejection_note import KEY_OBJECT_SELECTION
 
-_STUDY: Final = (
+_PATIENT: Final = (
     select(StudyTable.patient_id, StudyTable.issuer_of_patient_id)
     .where(StudyTable.study_uid == bindparam("study_uid"))
     .with_for_update()
 )
 _ONE: Final[ColumnClause[int]] = literal_column("1")
-_IS_KNOWN: Final = union_all(
+_IS_KNOWN: Final = (
     select(_ONE).where(
         InstanceTable.study_uid == bindparam("study_uid"),
         InstanceTable.sop_instance_uid == bindparam("sop_instance_uid"),
@@ -57,10 +56,17 @@ _IS_KNOWN: Final = union_all(
     ),
     select(_ONE).where(ResultTable.sop_instance_uid == bindparam("sop_instance_uid")),
 )
-"""A row for each thing that an instance may be beside new: a copy, rejected before, or ours."""
+"""What an instance may be beside new: a copy, rejected before it came, or ours."""
 
-_COLUMNS: Final = tuple(c.name for c in InstanceTable.__table__.columns if c.name != "id")
-_INSERT: Final = insert(InstanceTable).values({name: bindparam(name) for name in _COLUMNS})
+_COLUMNS: Final = tuple(c for c in InstanceTable.__table__.columns if c.name != "id")
+_INSERT_IF_NEW: Final = insert(InstanceTable).from_select(
+    [c.name for c in _COLUMNS],
+    select(*(bindparam(c.name, type_=c.type) for c in _COLUMNS)).where(
+        *(~known.exists() for known in _IS_KNOWN)
+    ),
+)
+
+FurtherArrivals = Callable[[], Sequence[Arrival]]
 
 
 class ArrivalWriter:
@@ -69,36 +75,41 @@ class ArrivalWriter:
     def __init__(self, database: Database) -> None:
         self._database = database
         dialect = database.named_dialect
-        self._study = _compiled(_STUDY, dialect)
-        self._is_known = _compiled(_IS_KNOWN, dialect)
-        self._insert = _compiled(_INSERT, dialect)
-        self._count_input = _compiled(studies.COUNT_INPUT, dialect)
-        self._count_other = _compiled(studies.COUNT_OTHER, dialect)
+        self._patient = _compiled(_PATIENT, dialect)
+        self._insert_if_new = _compiled(_INSERT_IF_NEW, dialect)
+        self._count_arrivals = _compiled(studies.COUNT_ARRIVALS, dialect)
         self._time: Callable[[datetime], Any] = (
             UtcDateTime().bind_processor(dialect) or _as_it_is  # what the driver takes
         )
         self._connection: PoolProxiedConnection | None = None
         self._lock = threading.Lock()
 
-    def record(self, arrivals: Sequence[Arrival], before_commit: Callable[[], None]) -> bool:
-        """Record all of them as new; False, and nothing recorded, if one may be anything else.
+    def record(
+        self, arrivals: Sequence[Arrival], before_commit: FurtherArrivals
+    ) -> tuple[Receipt | None, ...] | None:
+        """Record all of them as new; None, and nothing recorded, if one may be anything else.
 
-        ``before_commit`` is called inside the transaction. CatalogError.
+        ``before_commit`` is called inside the transaction. The arrivals that it returns, which
+        came meanwhile, are recorded as well if they are plainly new: receipts of all, None for
+        those that are not. CatalogError: nothing is recorded.
         """
         with self._transaction() as connection:
             cursor = connection.cursor()
-            for study_uid in sorted({a.study_uid for a in arrivals}):  # so locks do not cross
-                cursor.execute(self._study, {"study_uid": study_uid})
-                patient = cursor.fetchone()
-                of_study = [a for a in arrivals if a.study_uid == study_uid]
-                if patient is None or not all(self._take(cursor, a, patient) for a in of_study):
+            study_uids = sorted({a.study_uid for a in arrivals})  # so that locks do not cross
+            for uid in study_uids:
+                of_study = [a for a in arrivals if a.study_uid == uid]
+                if len(self._record(cursor, uid, of_study)) < len(of_study):
                     connection.rollback()
-                    return False
-                self._count(cursor, study_uid, of_study)
+                    return None
+            further = before_commit()
+            recorded: set[str] = set()
+            for uid in study_uids:
+                of_study = [a for a in further if a.study_uid == uid]
+                recorded.update(a.key for a in self._record(cursor, uid, of_study))
             cursor.close()
-            before_commit()
             connection.commit()
-            return True
+            late = (Receipt.NEW if a.key in recorded else None for a in further)
+            return (*((Receipt.NEW,) * len(arrivals)), *late)
 
     def close(self) -> None:
         """Close the connection."""
@@ -122,6 +133,17 @@ class ArrivalWriter:
                 broken.invalidate()
                 raise
 
+    def _record(self, cursor: Any, study_uid: str, arrivals: Sequence[Arrival]) -> list[Arrival]:
+        """Record those that are plainly new; return them."""
+        if not arrivals:
+            return []
+        cursor.execute(self._patient, {"study_uid": study_uid})
+        patient = cursor.fetchone()
+        new = [a for a in arrivals if patient is not None and self._take(cursor, a, patient)]
+        if new:
+            self._count(cursor, study_uid, new)
+        return new
+
     def _take(self, cursor: Any, arrival: Arrival, patient: tuple[str, str]) -> bool:
         """Insert the instance, if it is plainly new."""
         if arrival.sop_class_uid == KEY_OBJECT_SELECTION:
@@ -129,20 +151,18 @@ class ArrivalWriter:
         of = (arrival.patient_id, arrival.issuer_of_patient_id)
         if arrival.patient_id and of != tuple(patient):
             return False
-        row = self._row(arrival)
-        cursor.execute(self._is_known, row)
-        if cursor.fetchone() is not None:
-            return False
-        cursor.execute(self._insert, row)
-        return True
+        cursor.execute(self._insert_if_new, self._row(arrival))
+        return bool(cursor.rowcount == 1)
 
     def _count(self, cursor: Any, study_uid: str, arrivals: Sequence[Arrival]) -> None:
-        inputs = [a for a in arrivals if uses_role(a.sop_class_uid)]
-        for statement, counted in ((self._count_other, arrivals), (self._count_input, inputs)):
-            if counted:
-                at = self._time(max(a.received_at for a in counted))
-                values = {"study_uid": study_uid, "at": at, "number": len(counted)}
-                cursor.execute(statement, values)
+        inputs = [a.received_at for a in arrivals if uses_role(a.sop_class_uid)]
+        values = {
+            "study_uid": study_uid,
+            "at": self._time(max(a.received_at for a in arrivals)),
+            "inputs": len(inputs),
+            "input_at": self._time(max(inputs)) if inputs else None,
+        }
+        cursor.execute(self._count_arrivals, values)
 
     def _row(self, arrival: Arrival) -> dict[str, Any]:
         return {

@@ -5,7 +5,7 @@ Every method is one short transaction. Times are passed in, aware; the catalogue
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 
@@ -19,7 +19,7 @@ from mome_node.catalog import (
     results,
     studies,
 )
-from mome_node.catalog.arrivals import ArrivalWriter
+from mome_node.catalog.arrivals import ArrivalWriter, FurtherArrivals
 from mome_node.catalog.changes import HoldReason
 from mome_node.catalog.commitments import CommitmentLedger
 from mome_node.catalog.database import ContradictionError, Database
@@ -76,15 +76,18 @@ class Catalog:
 
     def record_instance(self, arrival: Arrival) -> Receipt:
         """Record one arrival; durable when this returns."""
-        return self.record_instances([arrival])[0]
+        (receipt,) = self.record_instances([arrival])
+        assert receipt is not None  # it is no further arrival
+        return receipt
 
     def record_instances(
-        self, arrivals: Sequence[Arrival], before_commit: Callable[[], None] = lambda: None
-    ) -> tuple[Receipt, ...]:
+        self, arrivals: Sequence[Arrival], before_commit: FurtherArrivals = tuple
+    ) -> tuple[Receipt | None, ...]:
         """Record several arrivals in one transaction: all of them, or none and CatalogError.
 
-        ``before_commit`` makes durable what the rows name. It may be called twice; when it
-        raises, nothing is recorded.
+        ``before_commit`` makes durable what the rows name, and returns further arrivals, durable
+        already, that may be recorded with the others: their receipts come behind, None for one
+        that was not. It may be called twice; when it raises, nothing is recorded.
         """
         try:
             return self._record(arrivals, before_commit)
@@ -93,15 +96,15 @@ class Catalog:
             return self._record(arrivals, before_commit)
 
     def _record(
-        self, arrivals: Sequence[Arrival], before_commit: Callable[[], None]
-    ) -> tuple[Receipt, ...]:
-        if self._arrivals.record(arrivals, before_commit):
-            return (Receipt.NEW,) * len(arrivals)
-        with self._database.write() as session:
-            receipts = tuple(instances.record(session, arrival) for arrival in arrivals)
-            session.flush()
-            before_commit()
+        self, arrivals: Sequence[Arrival], before_commit: FurtherArrivals
+    ) -> tuple[Receipt | None, ...]:
+        receipts = self._arrivals.record(arrivals, before_commit)
+        if receipts is not None:
             return receipts
+        with self._database.write() as session:
+            recorded = tuple(instances.record(session, arrival) for arrival in arrivals)
+            session.flush()
+            return (*recorded, *((None,) * len(before_commit())))
 
     def key_of(self, arrival: Arrival) -> str:
         """Return the key of what was recorded with the arrival's UID and bytes; CatalogError."""
@@ -119,6 +122,11 @@ class Catalog:
         """Tell whether this node made the instance."""
         with self._database.read() as session:
             return instances.is_ours(session, sop_instance_uid)
+
+    def instance_counts(self) -> Mapping[str, int]:
+        """Return how many current instances each study has, by Study Instance UID."""
+        with self._database.read() as session:
+            return instances.counts_by_study(session)
 
     def counts_by_series(self, study_uid: str) -> Mapping[str, SeriesCount]:
         """Return how many current instances of each series of a study there are."""
@@ -164,10 +172,10 @@ class Catalog:
         with self._database.read() as session:
             return studies.all_studies(session)
 
-    def studies_in(self, state: StudyState) -> tuple[StudyRecord, ...]:
-        """Return the studies in ``state``, the oldest first."""
+    def studies_in(self, *states: StudyState) -> tuple[StudyRecord, ...]:
+        """Return the studies in one of ``states``, the oldest first."""
         with self._database.read() as session:
-            return studies.in_state(session, state)
+            return studies.in_states(session, states)
 
     def studies_awaiting_assembly(self) -> tuple[StudyRecord, ...]:
         """Return the receiving studies that hold something that a role may use."""

@@ -138,4 +138,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A writer takes the lock at once: raising a reader's lock later can fail without waiting.
     writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql(_BEGIN_WRITE if writes else "BEGIN")
+    # Sent by the driver itself: this is for every look at the catalogue, and SQLAlchemy's own way
+    # costs as much as the query does.
+    driver: Any = connection.connection.driver_connection
+    driver.execute(_BEGIN_WRITE if writes else "BEGIN")

@@ -182,6 +182,16 @@ def of_study(
     )
 
 
+def counts_by_study(session: Session) -> Mapping[str, int]:
+    """Count the current instances of each study."""
+    rows = session.execute(
+        select(InstanceTable.study_uid, func.count())
+        .where(InstanceTable.superseded_at.is_(None))
+        .group_by(InstanceTable.study_uid)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def counts_by_series(session: Session, study_uid: str) -> Mapping[str, SeriesCount]:
     """Count the study's current instances, by series; a PACS hides what was rejected, too."""
     rows = session.execute(

@@ -119,9 +119,9 @@ class StudyRecord:
     """A study as the catalogue has it.
 
     ``input_count`` counts the arrivals of instances that a role may use, ``assembled_inputs`` is
-    its value when the study last left receiving, ``instances`` counts the current instances.
-    ``inputs_digest`` is that of the last evaluated revision. ``change`` is the weightiest of what
-    came since the study was assembled, ``revision_change`` of what came since its last results.
+    its value when the study last left receiving. ``inputs_digest`` is that of the last evaluated
+    revision. ``change`` is the weightiest of what came since the study was assembled,
+    ``revision_change`` of what came since its last results.
     """
 
     study_uid: str
@@ -137,7 +137,6 @@ class StudyRecord:
     assembled_inputs: int
     inputs_digest: str
     reason: str
-    instances: int
     change: Change = Change.NONE
     revision_change: Change = Change.NONE
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,7 +12,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    func,
     literal_column,
     or_,
     select,
@@ -77,31 +76,34 @@ def note_input(
 
 
 _LATE: Final[ColumnClause[int]] = literal_column(str(Change.LATE.value))
+_NONE: Final[ColumnClause[int]] = literal_column("0")
 _AT: Final = bindparam("at", type_=StudyTable.last_received_at.type)
-COUNT_OTHER: Final = (
+_INPUT_AT: Final = bindparam("input_at", type_=StudyTable.last_received_at.type)
+_INPUTS: Final = bindparam("inputs", type_=StudyTable.input_count.type)
+COUNT_ARRIVALS: Final = (
     update(StudyTable)
     .where(StudyTable.study_uid == bindparam("study_uid"))
     .values(
         last_received_at=case(
             (StudyTable.last_received_at < _AT, _AT), else_=StudyTable.last_received_at
-        )
-    )
-)
-"""What ``note_arrival`` does to a known study's row when ``number`` instances came until ``at``."""
-
-COUNT_INPUT: Final = (
-    update(StudyTable)
-    .where(StudyTable.study_uid == bindparam("study_uid"))
-    .values(
-        input_count=StudyTable.input_count + bindparam("number"),
-        change=case((StudyTable.change < _LATE, _LATE), else_=StudyTable.change),
+        ),
+        input_count=StudyTable.input_count + _INPUTS,
+        change=case(
+            (and_(_INPUTS > _NONE, StudyTable.change < _LATE), _LATE), else_=StudyTable.change
+        ),
         last_input_at=case(
-            (StudyTable.last_input_at >= _AT, StudyTable.last_input_at),
-            else_=_AT,
+            (
+                or_(_INPUTS == _NONE, StudyTable.last_input_at >= _INPUT_AT),
+                StudyTable.last_input_at,
+            ),
+            else_=_INPUT_AT,
         ),
     )
 )
-"""What ``note_input`` does to it when they are new, and inputs."""
+"""What ``note_arrival`` does to a known study's row when instances came until ``at``.
+
+And what ``note_input`` does to it when ``inputs`` of them were new inputs, until ``input_at``.
+"""
 
 
 def follow_patient(session: Session, study_uid: str) -> None:
@@ -238,9 +240,9 @@ def all_studies(session: Session) -> tuple[StudyRecord, ...]:
     return tuple(_records(session))
 
 
-def in_state(session: Session, state: StudyState) -> tuple[StudyRecord, ...]:
-    """Return the studies in ``state``, the oldest first."""
-    return tuple(_records(session, StudyTable.state == state.value))
+def in_states(session: Session, states: Collection[StudyState]) -> tuple[StudyRecord, ...]:
+    """Return the studies in one of ``states``, the oldest first."""
+    return tuple(_records(session, StudyTable.state.in_([state.value for state in states])))
 
 
 def awaiting_assembly(session: Session) -> tuple[StudyRecord, ...]:
@@ -303,20 +305,12 @@ def events_of(session: Session, study_uid: str) -> tuple[EventRecord, ...]:
 
 
 def _records(session: Session, *conditions: ColumnElement[bool]) -> Iterable[StudyRecord]:
-    instances = (
-        select(func.count())
-        .where(
-            InstanceTable.study_uid == StudyTable.study_uid,
-            InstanceTable.superseded_at.is_(None),
-        )
-        .scalar_subquery()
-    )
     statement = (
-        select(StudyTable, instances)
+        select(StudyTable)
         .where(*conditions)
         .order_by(StudyTable.first_received_at, StudyTable.study_uid)
     )
-    for row, count in session.execute(statement):
+    for row in session.scalars(statement):
         yield StudyRecord(
             study_uid=row.study_uid,
             patient_id=row.patient_id,
@@ -331,7 +325,6 @@ def _records(session: Session, *conditions: ColumnElement[bool]) -> Iterable[Stu
             assembled_inputs=row.assembled_inputs,
             inputs_digest=row.inputs_digest,
             reason=row.reason,
-            instances=count,
             change=Change(row.change),
             revision_change=Change(row.revision_change),
         )

@@ -46,13 +46,17 @@ def studies(options: argparse.Namespace) -> int:
     """List all studies."""
     with _catalog(options) as catalog:
         found = catalog.studies()
+        counts = catalog.instance_counts()
         alarms = catalog.alarms()
     for alarm in alarms:
         complain("studies", f"ALARM {alarm.name}, since {alarm.since:%F %H:%M} UTC: {alarm.cause}")
     if options.json:
-        say_json([_study_json(s) for s in found])
+        say_json([_study_json(s, counts.get(s.study_uid, 0)) for s in found])
     else:
-        rows = [(s.study_uid, s.instances, s.state.value, s.revision, s.reason) for s in found]
+        rows = [
+            (s.study_uid, counts.get(s.study_uid, 0), s.state.value, s.revision, s.reason)
+            for s in found
+        ]
         say_table(("Study Instance UID", "instances", "state", "revision", "reason"), rows)
     return 0
 
@@ -70,7 +74,7 @@ def show(options: argparse.Namespace) -> int:
     del set_aside[Standing.READ, ""]
     if options.json:
         say_json(
-            _study_json(study)
+            _study_json(study, len(instances))
             | {
                 "events": [
                     {
@@ -113,7 +117,7 @@ def show(options: argparse.Namespace) -> int:
         )
         return 0
     say(f"{study.study_uid}: {study.state.value}, revision {study.revision}")
-    say(f"{study.instances} instances; {study.reason}")
+    say(f"{len(instances)} instances; {study.reason}")
     for (standing, reason), count in sorted(set_aside.items()):
         say(f"{count} {standing}: {reason or 'by hand'}")
     lines = [(e.at, e.revision, e.target.value, e.cause) for e in events]
@@ -193,10 +197,10 @@ def _catalog(options: argparse.Namespace) -> Catalog:
     return Catalog.open(load_settings(options.config).database_url)
 
 
-def _study_json(study: StudyRecord) -> dict[str, object]:
+def _study_json(study: StudyRecord, instances: int) -> dict[str, object]:
     return {
         "StudyInstanceUID": study.study_uid,
-        "instances": study.instances,
+        "instances": instances,
         "state": study.state.value,
         "revision": study.revision,
         "reason": study.reason,

@@ -45,8 +45,8 @@ class GroupCommit:
     """Publishes files, then commits their rows: a row never names a file that is not there.
 
     Safe for several threads. Who finds nobody writing writes at once, rows first, while the disk
-    syncs the bytes. Who finds somebody waits for the bytes meanwhile, and then one writes for all
-    whose bytes are durable: nobody waits for another one's bytes.
+    syncs the bytes. Who finds somebody waits for the bytes meanwhile, and is written with the one
+    that is being written, or with all that wait after it: nobody waits for another one's bytes.
     """
 
     def __init__(self, store: InstanceStore, catalog: Catalog) -> None:
@@ -81,18 +81,25 @@ class GroupCommit:
         return mine.receipt
 
     def _write_with_all_waiting(self, *also: _Waiting) -> None:
-        with self._list:
-            group, self._waiting = [*self._waiting, *also], []
+        group = [*self._all_waiting(), *also]
+        late: list[_Waiting] = []
         try:
-            self._write(group)
+            self._write(group, late)
         except (StorageError, CatalogError):
             # One that fails must not take the others along.
-            for one in group:
+            for one in (*group, *late):
                 self._write_alone(one)
         finally:
             for one in group:
                 if not one.is_settled:
                     one.error = CatalogError("the writer failed before it came to this instance")
+            with self._list:
+                self._waiting += [one for one in late if not one.is_settled]
+
+    def _all_waiting(self) -> list[_Waiting]:
+        with self._list:
+            waiting, self._waiting = self._waiting, []
+            return waiting
 
     def _write_alone(self, one: _Waiting) -> None:
         try:
@@ -110,13 +117,19 @@ class GroupCommit:
             if self._catalog.unused_keys([one.arrival.key]):
                 one.incoming.withdraw()
 
-    def _write(self, group: Sequence[_Waiting]) -> None:
-        receipts = self._catalog.record_instances(
-            [one.arrival for one in group],
+    def _write(self, group: Sequence[_Waiting], late: list[_Waiting] | None = None) -> None:
+        """Write a group, and whom ``late`` takes: those that come to wait meanwhile."""
+
+        def publish() -> Sequence[Arrival]:
             # Rows are written while the disk syncs the files, and committed once it has.
-            before_commit=lambda: self._store.publish([one.incoming for one in group]),
-        )
-        for one, receipt in zip(group, receipts, strict=True):
+            self._store.publish([one.incoming for one in group])
+            if late is not None:
+                late.extend(self._all_waiting())
+            return [one.arrival for one in late or ()]
+
+        arrivals = [one.arrival for one in group]
+        receipts = self._catalog.record_instances(arrivals, before_commit=publish)
+        for one, receipt in zip((*group, *(late or ())), receipts, strict=True):
             one.receipt = self._kept_once(one) if receipt is Receipt.DUPLICATE else receipt
 
     def _kept_once(self, one: _Waiting) -> Receipt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -63,8 +63,8 @@ class Runner:
             (self.evaluation_turn, PERIOD_S),
             (self.retry_turn, RETRY_PERIOD_S),
             (self.delivery_turn, PERIOD_S),
-            (self.counts_turn, PERIOD_S),
-            (self.commitment_turn, PERIOD_S),
+            *([(self.counts_turn, PERIOD_S)] if archive else []),
+            *([(self.commitment_turn, PERIOD_S)] if reports else []),
             (self.cleanup_turn, CLEANUP_PERIOD_S),
         )
 
@@ -106,10 +106,12 @@ class Runner:
         """Run the models on one queued study."""
         if self._catalog.paused():
             return
-        if any(self._catalog.studies_in(state) for state in INTERRUPTIBLE):
+        waiting = self._catalog.studies_in(StudyState.QUEUED, *INTERRUPTIBLE)
+        if any(study.state in INTERRUPTIBLE for study in waiting):
             # Nothing else evaluates: these could not write down how they ended.
             self._recover("its evaluation broke off")
-        study = self._next_queued()
+            waiting = self._catalog.studies_in(StudyState.QUEUED)
+        study = self._next_queued(waiting)
         if study is None or not self._evaluator_is_ready():
             return
         _tolerating_news(lambda s: self._stages.evaluate(s.study_uid), study)
@@ -178,13 +180,13 @@ class Runner:
             wait = timedelta(seconds=decision.look_again_in_s)
             self._receiving.look_again_in(study, wait)
 
-    def _next_queued(self) -> StudyRecord | None:
+    def _next_queued(self, queued: Sequence[StudyRecord]) -> StudyRecord | None:
         """The study whose evaluation was begun least often, the oldest of those.
 
         So that one which brings down the models, or the node, never stands before the others.
         """
         least: tuple[int, StudyRecord] | None = None
-        for study in self._catalog.studies_in(StudyState.QUEUED):
+        for study in queued:
             begun = times_begun(self._catalog.events_of(study.study_uid), study.revision)
             if begun == 0:
                 return study

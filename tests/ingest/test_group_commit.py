@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from mome_node.catalog.arrivals import ArrivalWriter
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import Arrival, Receipt
 from mome_node.errors import CatalogError, StorageError
@@ -75,6 +77,36 @@ class Sending:
             thread.join()
         return ended
 
+    def send_while_another_is_written(self, first, *late):
+        """Commit one whose bytes are durable only once the others wait behind it."""
+        ended = {}
+        publish, syncing, go_on = self.store.publish, threading.Event(), threading.Event()
+
+        def slow(finished):
+            if first[0] in finished:
+                syncing.set()
+                assert go_on.wait(30)
+            publish(finished)
+
+        def commit(incoming, arrival):
+            ended[arrival.sop_instance_uid] = self.commits.commit(incoming, arrival)
+            incoming.discard()
+
+        self.store.publish = slow
+        threads = [threading.Thread(target=commit, args=one) for one in (first, *late)]
+        threads[0].start()
+        assert syncing.wait(30)
+        for thread in threads[1:]:
+            thread.start()
+        until = threading.Event()
+        while len(self.commits._waiting) < len(late):
+            until.wait(0.001)
+        go_on.set()
+        for thread in threads:
+            thread.join()
+        self.store.publish = publish
+        return ended
+
     def whole(self):
         """Every row names a file that is there; how many rows."""
         rows = self.catalog.instances_of("1.2", current_only=False)
@@ -122,6 +154,60 @@ def test_commit_that_happened_though_it_failed_keeps_its_file(sending, monkeypat
     monkeypatch.setattr(Catalog, "record_instances", record_and_fail)
     assert isinstance(sending.send("1.2"), Receipt)
     assert sending.whole() == 2
+
+
+@pytest.fixture
+def transactions(monkeypatch):
+    """How many instances each transaction of plainly new ones held."""
+    seen = []
+    record = ArrivalWriter.record
+
+    def counted(writer, arrivals, before_commit):
+        receipts = record(writer, arrivals, before_commit)
+        seen.append(sum(r is not None for r in receipts or ()))
+        return receipts
+
+    monkeypatch.setattr(ArrivalWriter, "record", counted)
+    return seen
+
+
+def test_who_comes_while_the_disk_syncs_another_is_committed_with_it(sending, transactions):
+    begun = [sending.begun(f"1.{n}") for n in (2, 3, 4)]
+    ended = sending.send_while_another_is_written(*begun)
+    assert ended == dict.fromkeys(("1.2", "1.3", "1.4"), Receipt.NEW)
+    assert transactions == [3]
+    assert sending.whole() == 4
+
+
+def test_who_comes_late_and_is_not_plainly_new_is_written_after_it(sending, transactions):
+    again, changed = sending.begun("1.1"), sending.begun("1.5", b"first")
+    sending.send("1.5", b"second")
+    transactions.clear()
+    elsewhere, arrival = sending.begun("1.6")
+    other_study = (elsewhere, replace(arrival, study_uid="9.9"))
+    ended = sending.send_while_another_is_written(
+        sending.begun("1.2"), again, sending.begun("1.3"), changed, other_study
+    )
+    assert ended["1.1"] is Receipt.DUPLICATE
+    assert ended["1.5"] is Receipt.CHANGED
+    assert {ended[uid] for uid in ("1.2", "1.3", "1.6")} == {Receipt.NEW}
+    assert transactions[0] == 2
+    assert sending.whole() == 5
+    assert [r.sop_instance_uid for r in sending.catalog.instances_of("9.9")] == ["1.6"]
+
+
+def test_commit_that_fails_takes_nobody_along_who_came_late(sending, monkeypatch):
+    record = ArrivalWriter.record
+
+    def fail_once(writer, arrivals, before_commit):
+        before_commit()
+        monkeypatch.setattr(ArrivalWriter, "record", record)
+        raise CatalogError("the database failed")
+
+    monkeypatch.setattr(ArrivalWriter, "record", fail_once)
+    ended = sending.send_while_another_is_written(sending.begun("1.2"), sending.begun("1.3"))
+    assert ended == dict.fromkeys(("1.2", "1.3"), Receipt.NEW)
+    assert sending.whole() == 3
 
 
 def test_catalogue_that_is_full_leaves_no_file_with_every_try(sending, node, monkeypatch):

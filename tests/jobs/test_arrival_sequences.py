@@ -104,7 +104,7 @@ class World:
             study_uid="1.2", patient_id="", issuer_of_patient_id="", state=StudyState.RECEIVING,
             revision=1, first_received_at=START, last_received_at=START, last_input_at=START,
             input_count=self.inputs, assembled_at=None, assembled_inputs=0, inputs_digest="",
-            reason="", instances=self.here.total(),
+            reason="",
         )  # fmt: skip
 
 

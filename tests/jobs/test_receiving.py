@@ -33,7 +33,6 @@ def study(clock) -> StudyRecord:
         assembled_inputs=0,
         inputs_digest="",
         reason="",
-        instances=1,
     )
 
 

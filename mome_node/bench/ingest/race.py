@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from mome_node.bench.ingest.certificate import Certificate, make_certificate
 from mome_node.bench.ingest.disk import settle_disk
@@ -70,13 +69,6 @@ class Race:
         self.lost[receiver] = lost + self.lost.get(receiver, 0)
 
 
-FORGOTTEN_AFTER_S: Final = 6.0
-"""How long after deleting files new ones are made without a look at each that is gone.
-
-ext4 passes over what was deleted in the last five seconds: whoever comes next would pay for it.
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class _Supplies:
     """What is sent, by the number of associations, and the certificate that receivers show."""
@@ -100,30 +92,30 @@ class Racecourse:
 
         BenchmarkError if a receiver does not start, or a sender is refused an instance.
         """
-        with tempfile.TemporaryDirectory(prefix="sent-", dir=self.folder) as temporary:
-            place = Path(temporary).resolve()
+        with fresh_folder(self.folder) as place:
             certificate = make_certificate(place, LOOPBACK) if any(self.tls) else None
             little = Load(max(self.associations), load.dataset_bytes)
             rehearsal = _Supplies(self._prepared(little, place / "little"), certificate)
-            self._round(Race(), 0, rehearsal, progress)
+            self._round(Race(), 0, rehearsal, place, progress)
             progress("writing what will be sent")
             supplies = _Supplies(self._prepared(load, place / "load"), certificate)
             race = Race()
             for number in range(1, rounds + 1):
-                self._round(race, number, supplies, progress)
+                self._round(race, number, supplies, place, progress)
         return race
 
-    def _round(self, race: Race, number: int, supplies: _Supplies, progress: Progress) -> None:
+    def _round(
+        self, race: Race, number: int, supplies: _Supplies, place: Path, progress: Progress
+    ) -> None:
         for tls in self.tls:
-            with fresh_folder(self.folder) as place:
+            with emptied_folder(place) as round_place:
                 for receiver in rotated(self.receivers, number):
                     progress(f"round {number}: {receiver.key}, {'TLS' if tls else 'plain'}")
-                    work = place / receiver.key
+                    work = round_place / receiver.key
                     work.mkdir()
                     cells = rotated(self._cells(tls=tls), number)
                     certificate = supplies.certificate if tls else None
                     self._turn(race, number, receiver, cells, supplies.studies, certificate, work)
-            threading.Event().wait(FORGOTTEN_AFTER_S)
 
     def _turn(
         self,
@@ -163,12 +155,25 @@ class Racecourse:
 
 @contextmanager
 def fresh_folder(parent: Path) -> Iterator[Path]:
-    """An empty folder for the receivers of one round, gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="round-", dir=parent)).resolve()
+    """An empty folder, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as folder:
+        yield Path(folder).resolve()
+
+
+@contextmanager
+def emptied_folder(parent: Path) -> Iterator[Path]:
+    """An empty folder for the receivers of one round, whose files are made empty afterwards.
+
+    They are not deleted: for minutes, ext4 looks at each file that is gone when it makes a new one
+    (``recently_deleted``, without a journal), for which whoever comes next would pay.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="round-", dir=parent))
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        for path in folder.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                os.truncate(path, 0)
 
 
 def rotated(items: Sequence[_Item], by: int) -> list[_Item]:

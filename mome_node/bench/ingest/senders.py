@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mome_node.bench.ingest.certificate import Certificate
+from mome_node.bench.ingest.dcmtk import dcmtk_program
 from mome_node.bench.ingest.instances import TRANSFER_SYNTAX, PreparedInstance
 from mome_node.bench.ingest.job import Acknowledged, SendJob, SendReport
 from mome_node.bench.ingest.process import Address
@@ -51,7 +51,7 @@ def tuned_sender() -> Sender:
 
 def stock_sender() -> Sender | None:
     """`storescu` without options, Nagle's algorithm on; None where DCMTK is not installed."""
-    binary = shutil.which("storescu")
+    binary = dcmtk_program("storescu")
     if binary is None:
         return None
 

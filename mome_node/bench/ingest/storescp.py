@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from mome_node.bench.ingest.certificate import Certificate
+from mome_node.bench.ingest.dcmtk import dcmtk_program, version_of
 from mome_node.bench.ingest.instances import PreparedInstance
 from mome_node.bench.ingest.process import Address, ReceiverProcess, free_port, is_listening
 from mome_node.bench.ingest.receivers import Receiver
@@ -50,7 +51,7 @@ def storescp_receiver(build: Path) -> Receiver | None:
 
     The library is made in the folder ``build``.
     """
-    binary, compiler = shutil.which("storescp"), shutil.which("cc")
+    binary, compiler = dcmtk_program("storescp"), shutil.which("cc")
     if binary is None or compiler is None:
         return None
     library = _compiled(compiler, build)
@@ -70,7 +71,7 @@ def storescp_receiver(build: Path) -> Receiver | None:
             process.wait_until(lambda: is_listening(address.port))
             yield OpenStorescp(process, address, store)
 
-    return Receiver("storescp", _version(binary), opened)
+    return Receiver("storescp", f"storescp {version_of(binary)}", opened)
 
 
 def _environment(library: Path, store: Path) -> Mapping[str, str]:
@@ -96,9 +97,3 @@ def _compiled(compiler: str, build: Path) -> Path:
     if done.returncode:
         raise BenchmarkError(f"{_SOURCE} cannot be compiled:\n{done.stderr}")
     return library
-
-
-def _version(binary: str) -> str:
-    told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
-    words = told.stdout.split()
-    return f"storescp {words[2].removeprefix('v')}" if len(words) > 2 else "storescp"

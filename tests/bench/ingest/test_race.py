@@ -11,7 +11,7 @@ import pytest
 from mome_node.bench.ingest.certificate import Certificate
 from mome_node.bench.ingest.instances import PreparedInstance
 from mome_node.bench.ingest.process import Address
-from mome_node.bench.ingest.race import Load, Race, Racecourse, rotated
+from mome_node.bench.ingest.race import Load, Race, Racecourse, emptied_folder, rotated
 from mome_node.bench.ingest.receivers import Receiver
 from mome_node.bench.ingest.senders import Associations, Sender, Sent
 from mome_node.errors import BenchmarkError
@@ -103,6 +103,18 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     run(recorder, tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert len(set(recorder.folders)) == len(recorder.folders)
+
+
+def test_files_of_a_round_are_made_empty_and_stay_until_the_race_is_over(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"of somebody else")
+    with emptied_folder(tmp_path) as folder:
+        (folder / "store").mkdir()
+        kept = folder / "store" / "instance.dcm"
+        kept.write_bytes(b"data")
+        (folder / "link").symlink_to(outside)
+    assert kept.read_bytes() == b""
+    assert outside.read_bytes() == b"of somebody else"
 
 
 def test_losses_of_all_rounds_are_added_up(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NPROC := $(shell nproc 2>/dev/null || echo 2)
+# Each process of the conformance tests starts an Orthanc, nodes and browsers of its own.
+PEERS := $(shell echo $$(( $(NPROC) < 4 ? $(NPROC) : 4 )))
 
 # CPU PyTorch unless asked otherwise: `make install TORCH=cuda` takes the default build with CUDA.
 TORCH ?= cpu
@@ -53,7 +55,7 @@ unit: install
 	$(BIN)/pytest tests --numprocesses $(NPROC) --dist loadfile --no-loadscope-reorder --quiet
 
 conformance: install peers
-	$(BIN)/pytest conformance
+	$(BIN)/pytest conformance --numprocesses $(PEERS) --dist loadfile
 
 prove: install peers
 	$(BIN)/python -m conformance.prove --out docs/proof.json

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Final
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -16,6 +17,9 @@ from mome_node.errors import NodeError
 log = structlog.get_logger(__name__)
 
 Turn = Callable[[], None]
+
+_APART: Final = timedelta(seconds=0.07)
+"""Turns of one period do not come due together: receiving would wait for all of them at once."""
 
 
 class Timers:
@@ -28,19 +32,20 @@ class Timers:
         self._scheduler = BackgroundScheduler(
             timezone=UTC, executors={"default": ThreadPoolExecutor(len(turns))}
         )
-        for turn, period_s in turns:
+        now = datetime.now(UTC)
+        for number, (turn, period_s) in enumerate(turns):
             self._scheduler.add_job(
                 partial(guarded, turn, turn=turn.__name__),
                 "interval",
                 seconds=period_s,
-                next_run_time=datetime.now(UTC),
+                next_run_time=now + number * _APART,
                 max_instances=1,
                 coalesce=True,
                 misfire_grace_time=None,
             )
 
     def start(self) -> None:
-        """Take the first turns now."""
+        """Take the first turns, one soon after the other."""
         self._scheduler.start()
 
     def ask_to_stop(self) -> None:

@@ -280,15 +280,14 @@ class _Walk:
         return wanted and told and length <= _MAX_VALUE
 
     def _keep(self, tag: int, vr: bytes | None, length: int) -> None:
-        name = f"element {_name(tag)}"
         item = self._levels[-1].item
         assert item is not None  # asked for only there
         if tag in item.values:
-            raise HeaderError(f"{name} stands twice")
+            raise HeaderError(f"element {_name(tag)} stands twice")
         if vr not in (None, b"UN", _dictionary_vr(tag)):
-            raise HeaderError(f"{name} has another VR than the standard's")
+            raise HeaderError(f"element {_name(tag)} has another VR than the standard's")
         if length > _MAX_VALUE:
-            raise HeaderError(f"{name} has {length} bytes")
+            raise HeaderError(f"element {_name(tag)} has {length} bytes")
         self._check_room(length)
         item.values[tag] = self._take(length)
 

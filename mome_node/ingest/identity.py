@@ -110,7 +110,7 @@ def _text(values: dict[int, bytes], tag: int) -> str:
     declared = _character_set(values)
     if value.isascii() and b"\x1b" not in value and _JIS_X_0201 not in declared:
         # The same in every other character set of PS3.3 C.12.1.1.2, and nearly all there is.
-        return "".join(c for c in value.decode("ascii").strip("\0 ") if c.isprintable())
+        return _printable(value.decode("ascii").strip("\0 "))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of unknown character sets: the bytes are kept anyway
         try:
@@ -118,7 +118,11 @@ def _text(values: dict[int, bytes], tag: int) -> str:
             text = decode_bytes(value, encodings, set())
         except (LookupError, ValueError):
             text = value.decode("latin-1")
-    return "".join(c for c in text.strip("\0 ") if c.isprintable())
+    return _printable(text.strip("\0 "))
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c for c in text if c.isprintable())
 
 
 def _character_set(values: dict[int, bytes]) -> str:

@@ -46,6 +46,7 @@ _ESTABLISHED: Final = "Sta6"
 _INVALID_PDU: Final = "Evt19"  # PS3.8 table 9-10: ends in an A-ABORT
 _CONNECTION_CLOSED: Final = "Evt17"
 _BUFFER: Final = 1 << 18
+_GATHERED: Final = 1 << 17
 _LONGEST_COMMAND: Final = 4096
 _LIBRARY_SPEAKS_S: Final = 1.0
 """How long after a message for the library it is expected to answer."""
@@ -258,13 +259,15 @@ class StoreTransport(AssociationSocket):
 
     def _write_fragment(self, arriving: ArrivingInstance, length: int, deadline: float) -> None:
         while length:
+            # TLS gives a record of 16 KB at a time: several are one write.
+            wanted = min(length, _GATHERED) if self._is_tls else 1
+            while self._end - self._start < wanted:
+                if not self._receive_until(deadline):
+                    raise _Ended(_CONNECTION_CLOSED, "closed in the middle of a data set")
             count = min(length, self._end - self._start)
-            if count:
-                arriving.write(memoryview(self._buffer)[self._start : self._start + count])
-                self._start += count
-                length -= count
-            elif not self._receive_until(deadline):
-                raise _Ended(_CONNECTION_CLOSED, "closed in the middle of a data set")
+            arriving.write(memoryview(self._buffer)[self._start : self._start + count])
+            self._start += count
+            length -= count
 
     def _send_answer(self, pdu: bytes) -> None:
         assert self.socket is not None  # it is closed in this thread only

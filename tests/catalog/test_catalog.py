@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.database import Database
@@ -95,6 +95,26 @@ def test_times_without_a_zone_are_refused_and_others_come_back_as_utc(catalog, a
 
 
 # Arrivals
+
+
+def test_looking_at_the_studies_reads_none_of_their_instances(catalog, arrival):
+    """The node looks twice a second, at studies that may have thousands."""
+    catalog.record_instance(arrival())
+    asked = []
+
+    def note(_connection, _cursor, statement, *_):
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert len(catalog.studies_awaiting_assembly()) == 1
+        assert catalog.studies_with_late_input() == ()
+        assert len(catalog.studies_in(*S)) == 1
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    looks = [statement for statement in asked if "FROM studies" in statement]
+    assert len(looks) == 3
+    assert not any("instances" in statement for statement in looks)
 
 
 def test_arrivals_are_new_duplicate_or_changed(catalog, arrival):

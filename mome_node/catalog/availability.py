@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import and_, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from mome_node.catalog.database import Database
 from mome_node.catalog.records import Availability, NamedCounts, NamedInstance
+from mome_node.catalog.states import StudyState
 from mome_node.catalog.tables import AvailabilityTable, InstanceTable, StudyTable
 from mome_node.dicom.classes import ROLE_CLASSES
 from mome_node.errors import NoticeTooLargeError
@@ -23,12 +25,50 @@ MAX_NAMED: Final = 50_000
 
 _RANK: Final = {word: rank for rank, word in enumerate(Availability)}
 _WILL_COME: Final = (Availability.ONLINE.value, Availability.NEARLINE.value)
+_RECEIVING: Final = select(StudyTable.study_uid).where(
+    StudyTable.state == StudyState.RECEIVING.value,
+    exists().where(AvailabilityTable.study_uid == StudyTable.study_uid),
+)
 
 
-def record(
+class NoticeLedger:
+    """What notices name. Every method is one short transaction of the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(
+        self, study_uid: str, named: Sequence[NamedInstance], calling_ae: str, at: datetime
+    ) -> None:
+        """Keep what a notice names; durable when this returns.
+
+        NoticeTooLargeError if more than 50,000 instances of the study would be named.
+        """
+        with self._database.write() as session:
+            _record(session, study_uid, named, calling_ae, at)
+
+    def receiving(self) -> frozenset[str]:
+        """Return the receiving studies of which notices name something."""
+        with self._database.read() as session:
+            return frozenset(session.scalars(_RECEIVING))
+
+    def named(self, study_uid: str) -> Mapping[str, NamedCounts]:
+        """Return, by series, how many inputs notices name and how many of those are here.
+
+        Only classes that a role uses count; what is off line or gone is not expected.
+        """
+        with self._database.read() as session:
+            return _counts(session, study_uid)
+
+    def unnamed_inputs(self, study_uid: str) -> int:
+        """Return how many current inputs of a study no notice names."""
+        with self._database.read() as session:
+            return _unnamed_inputs(session, study_uid)
+
+
+def _record(
     session: Session, study_uid: str, named: Sequence[NamedInstance], calling_ae: str, at: datetime
 ) -> None:
-    """Add what one notice names to what others have named; NoticeTooLargeError beyond MAX_NAMED."""
     known: dict[str, Availability] = {
         uid: Availability(word)
         for uid, word in session.execute(
@@ -81,11 +121,7 @@ def _row(
     }
 
 
-def counts(session: Session, study_uid: str) -> Mapping[str, NamedCounts]:
-    """Return how many instances of each series are named as available, and how many are here.
-
-    Only classes that a role uses count; what is off line or gone is not expected.
-    """
+def _counts(session: Session, study_uid: str) -> Mapping[str, NamedCounts]:
     table = AvailabilityTable
     rows = session.execute(
         select(table.series_uid, func.count(), func.count(InstanceTable.id))
@@ -108,8 +144,7 @@ def counts(session: Session, study_uid: str) -> Mapping[str, NamedCounts]:
     return {uid: NamedCounts(named, here) for uid, named, here in rows}
 
 
-def unnamed_inputs(session: Session, study_uid: str) -> int:
-    """Count the current inputs of a study that no notice names."""
+def _unnamed_inputs(session: Session, study_uid: str) -> int:
     named = select(AvailabilityTable.sop_instance_uid).where(
         AvailabilityTable.study_uid == study_uid
     )

@@ -11,7 +11,6 @@ from typing import Self
 
 from mome_node.catalog import (
     acts,
-    availability,
     flags,
     instances,
     quarantine,
@@ -20,6 +19,7 @@ from mome_node.catalog import (
     studies,
 )
 from mome_node.catalog.arrivals import ArrivalWriter, FurtherArrivals
+from mome_node.catalog.availability import NoticeLedger
 from mome_node.catalog.changes import HoldReason
 from mome_node.catalog.commitments import CommitmentLedger
 from mome_node.catalog.database import ContradictionError, Database
@@ -32,8 +32,6 @@ from mome_node.catalog.records import (
     DeliveryState,
     EventRecord,
     InstanceRecord,
-    NamedCounts,
-    NamedInstance,
     NoteRecord,
     Receipt,
     ResultRecord,
@@ -53,6 +51,7 @@ class Catalog:
         self._database = database
         self._arrivals = ArrivalWriter(database)
         self.commitments = CommitmentLedger(database)
+        self.notices = NoticeLedger(database)
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -102,7 +101,7 @@ class Catalog:
         if receipts is not None:
             return receipts
         with self._database.write() as session:
-            recorded = tuple(instances.record(session, arrival) for arrival in arrivals)
+            recorded = instances.record_all(session, arrivals)
             session.flush()
             return (*recorded, *((None,) * len(before_commit())))
 
@@ -132,28 +131,6 @@ class Catalog:
         """Return how many current instances of each series of a study there are."""
         with self._database.read() as session:
             return instances.counts_by_series(session, study_uid)
-
-    # Availability notices
-
-    def record_notice(
-        self, study_uid: str, named: Sequence[NamedInstance], calling_ae: str, at: datetime
-    ) -> None:
-        """Keep what an availability notice names; durable when this returns.
-
-        NoticeTooLargeError if more than 50,000 instances of the study would be named.
-        """
-        with self._database.write() as session:
-            availability.record(session, study_uid, named, calling_ae, at)
-
-    def named_by_notices(self, study_uid: str) -> Mapping[str, NamedCounts]:
-        """Return, by series, how many inputs notices name and how many of those are here."""
-        with self._database.read() as session:
-            return availability.counts(session, study_uid)
-
-    def inputs_without_notice(self, study_uid: str) -> int:
-        """Return how many inputs of a study no notice names."""
-        with self._database.read() as session:
-            return availability.unnamed_inputs(session, study_uid)
 
     def unused_keys(self, keys: Collection[str]) -> frozenset[str]:
         """Return those keys of the store (at most 1,000) that no instance or result has."""

@@ -121,7 +121,7 @@ class NoticeReception:
 
     def _keep(self, notice: Notice, calling_ae: str) -> None:
         try:
-            self._catalog.record_notice(notice.study_uid, notice.named, calling_ae, self._clock())
+            self._catalog.notices.record(notice.study_uid, notice.named, calling_ae, self._clock())
         except NoticeTooLargeError as error:
             raise NoticeRefusal(NoticeStatus.RESOURCE_LIMITATION, str(error)) from error
         except CatalogError as error:

@@ -96,9 +96,11 @@ class Runner:
         self._receiving.watch((*waiting, *held))
         silent_for = self._receiving.unchanged_for
         guarded(partial(self._ahead.read, waiting, silent_for), turn="reading ahead")
+        # Asked for once: a query for each study would be most of what a look costs.
+        noticed = self._catalog.notices.receiving() if waiting else frozenset()
         until = self._monotonic() + LOOKING_S
         for study in self._ahead.in_order(waiting):
-            _tolerating_news(self._look, study)
+            _tolerating_news(partial(self._look, is_noticed=study.study_uid in noticed), study)
             if self._monotonic() >= until:
                 break  # the next turn goes on, with what has become due or known meanwhile
 
@@ -158,9 +160,9 @@ class Runner:
             _tolerating_news(self._stages.reopen, study)
         return [study for study in held if study not in quiet]
 
-    def _look(self, study: StudyRecord) -> None:
+    def _look(self, study: StudyRecord, *, is_noticed: bool) -> None:
         """Assemble a study if it is time to."""
-        arrived = self._witnesses.arrived(study, self._receiving)
+        arrived = self._witnesses.arrived(study, self._receiving, is_noticed=is_noticed)
         if self._receiving.is_due(study, arrived):
             self._assemble(study, arrived)
 

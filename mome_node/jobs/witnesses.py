@@ -27,13 +27,18 @@ class Witnesses:
     catalog: Catalog
     archive: ArchiveCounts | None = None
 
-    def arrived(self, study: StudyRecord, receiving: ReceivingStudies) -> Arrived:
-        """What they say of a watched study now. Counts only, no header is read."""
+    def arrived(
+        self, study: StudyRecord, receiving: ReceivingStudies, *, is_noticed: bool
+    ) -> Arrived:
+        """What they say of a watched study now. Counts only, no header is read.
+
+        ``is_noticed``: notices name something of it.
+        """
         pacs = self._counts(study, receiving)
         still_comes = not (receiving.is_settled(study) or receiving.is_quiet(study))
         if still_comes and not (pacs and pacs.confirmed):
             return NOBODY_KNOWS  # nobody can vouch yet, and nothing is decided on silence
-        notices = self._notices(study)
+        notices = self._notices(study) if is_noticed else None
         if pacs is None and notices is None:
             return NOBODY_KNOWS
         here = {
@@ -50,10 +55,10 @@ class Witnesses:
         return PacsCounts(told.by_series, told.repeated and after_last)
 
     def _notices(self, study: StudyRecord) -> Notices | None:
-        named = self.catalog.named_by_notices(study.study_uid)
+        named = self.catalog.notices.named(study.study_uid)
         if not named:
             return None
         return Notices(
             {uid: SeriesNamed(count.named, count.here) for uid, count in named.items()},
-            self.catalog.inputs_without_notice(study.study_uid),
+            self.catalog.notices.unnamed_inputs(study.study_uid),
         )

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, event, text
 
+from mome_node.catalog import studies
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.database import Database
 from mome_node.catalog.records import DeliveryState, Receipt, ResultRow
@@ -158,6 +159,21 @@ def test_several_arrivals_are_recorded_together_or_not_at_all(catalog, arrival):
     with pytest.raises(CatalogError):
         catalog.record_instances([arrival("1.4"), broken])
     assert catalog.instance_counts()["1.2"] == 2
+
+
+def test_locks_on_studies_are_taken_in_one_order_and_receipts_told_in_that_of_arrival(
+    catalog, arrival, monkeypatch
+):
+    """Two nodes with one database would wait for each other otherwise."""
+    batch = [arrival(f"{study}.1", study_uid=study) for study in ("1.9", "1.3", "1.5")]
+    catalog.record_instance(batch[1])
+    taken = []
+    note = studies.note_arrival
+    monkeypatch.setattr(
+        studies, "note_arrival", lambda session, a: (taken.append(a.study_uid), note(session, a))
+    )
+    assert catalog.record_instances(batch) == (Receipt.NEW, Receipt.DUPLICATE, Receipt.NEW)
+    assert taken == ["1.3", "1.5", "1.9"]
 
 
 def test_quiet_time_counts_from_the_last_instance_that_a_role_may_use(catalog, arrival, at):

@@ -18,7 +18,7 @@ from pynetdicom.dimse_messages import N_CREATE_RQ
 from pynetdicom.dimse_primitives import N_CREATE
 from structlog.testing import capture_logs
 
-from mome_node.catalog.catalog import Catalog
+from mome_node.catalog.availability import NoticeLedger
 from mome_node.catalog.records import Availability, NamedCounts
 from mome_node.errors import CatalogError
 from mome_node.ingest import availability
@@ -112,7 +112,7 @@ def send_raw(association, data, *, edit=lambda _command: None):
 
 def test_notice_is_kept_before_it_is_answered(peer, node):
     assert tell(peer, notice(240)).Status == NoticeStatus.SUCCESS
-    assert node.catalog.named_by_notices(STUDY) == {SERIES: NamedCounts(240, 0)}
+    assert node.catalog.notices.named(STUDY) == {SERIES: NamedCounts(240, 0)}
     assert node.catalog.studies() == ()
 
 
@@ -121,10 +121,10 @@ def test_images_that_are_here_are_counted_among_the_named(
 ):
     tell(peer, notice(3))
     node.receive(encode(make_dataset(f"{SERIES}.1")), f"{SERIES}.1")
-    assert node.catalog.named_by_notices(STUDY) == {SERIES: NamedCounts(3, 1)}
-    assert node.catalog.inputs_without_notice(STUDY) == 0
+    assert node.catalog.notices.named(STUDY) == {SERIES: NamedCounts(3, 1)}
+    assert node.catalog.notices.unnamed_inputs(STUDY) == 0
     node.receive(encode(make_dataset(f"{SERIES}.9")), f"{SERIES}.9")
-    assert node.catalog.inputs_without_notice(STUDY) == 1
+    assert node.catalog.notices.unnamed_inputs(STUDY) == 1
 
 
 def test_notice_without_a_uid_of_its_own_is_given_one(peer):
@@ -170,7 +170,7 @@ def test_notice_that_is_none_is_refused_with_the_reason(peer, node, attributes, 
     answer = tell(peer, attributes)
     assert answer.Status == status
     assert answer.ErrorComment
-    assert node.catalog.named_by_notices(STUDY) == {}
+    assert node.catalog.notices.named(STUDY) == {}
     assert tell(peer, notice()).Status == NoticeStatus.SUCCESS  # the association goes on
 
 
@@ -195,7 +195,7 @@ def test_other_class_than_a_notice_is_refused(peer, node, uid):
         command["AffectedSOPClassUID"]._value = uid
 
     assert send_raw(peer, encoded(notice()), edit=edit).Status == NoticeStatus.NO_SUCH_CLASS
-    assert node.catalog.named_by_notices(STUDY) == {}
+    assert node.catalog.notices.named(STUDY) == {}
 
 
 def test_notice_in_a_storage_context_is_refused(connect, node):
@@ -233,7 +233,7 @@ def test_a_million_references_are_refused_and_the_next_notice_is_taken(peer, nod
     assert len(million) > 100_000_000
     answer = send_raw(peer, million)
     assert answer.Status == NoticeStatus.RESOURCE_LIMITATION
-    assert node.catalog.named_by_notices(STUDY) == {}
+    assert node.catalog.notices.named(STUDY) == {}
     assert tell(peer, notice()).Status == NoticeStatus.SUCCESS
 
 
@@ -255,7 +255,7 @@ def test_sender_is_told_to_send_again_when_a_notice_cannot_be_kept(peer, monkeyp
         raise CatalogError("the database failed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Catalog, "record_notice", fail)
+        patched.setattr(NoticeLedger, "record", fail)
         assert tell(peer, notice()).Status == NoticeStatus.PROCESSING_FAILURE
     assert tell(peer, notice()).Status == NoticeStatus.SUCCESS
 

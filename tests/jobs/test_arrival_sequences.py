@@ -64,9 +64,6 @@ class World:
     def counts_by_series(self, study_uid):
         return {uid: SeriesCount(n, n) for uid, n in self.here.items() if n}
 
-    def named_by_notices(self, study_uid):
-        return {}
-
     # what happens
 
     def arrive(self, uid, count):
@@ -81,7 +78,7 @@ class World:
         study = self._study()
         self.archive.ask([study])
         self.receiving.watch([study])
-        arrived = self.witnesses.arrived(study, self.receiving)
+        arrived = self.witnesses.arrived(study, self.receiving, is_noticed=False)
         if not self.receiving.is_due(study, arrived):
             return None
         self.receiving.looks_with(study, arrived)

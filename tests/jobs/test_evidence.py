@@ -65,7 +65,7 @@ def named(datasets, availability=Availability.ONLINE):
 
 def notify(bench, datasets, availability=Availability.ONLINE):
     study = str(datasets[0].StudyInstanceUID)
-    bench.catalog.record_notice(study, named(datasets, availability), "PACS", bench.clock.now)
+    bench.catalog.notices.record(study, named(datasets, availability), "PACS", bench.clock.now)
 
 
 def batched(datasets, size):
@@ -283,8 +283,8 @@ def test_order_and_repetition_of_notices_change_nothing(bench, images, data):
     for notices in (told, data.draw(st.permutations(told + told[:3]))):
         study = f"1.2.{data.draw(st.uuids()).int}"
         for notice in notices:
-            bench.catalog.record_notice(study, [notice], "PACS", bench.clock.now)
-        runs.append(bench.catalog.named_by_notices(study))
+            bench.catalog.notices.record(study, [notice], "PACS", bench.clock.now)
+        runs.append(bench.catalog.notices.named(study))
     assert runs[0] == runs[1]
 
 

@@ -6,8 +6,8 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from random import Random
 from typing import Self
@@ -135,20 +135,17 @@ class Load:
         self._stop.wait(0.05)
 
 
-class _associated:  # noqa: N801 (reads as what it does)
-    """A line with an association."""
-
-    def __init__(self, port: int) -> None:
-        self._line = Line(port)
-
-    def __enter__(self) -> Line:
-        self._line.say(_REQUEST, _ALL_AT_ONCE)
-        self._line.until_established(surely=True)
-        assert self._line.heard.established, "no association"
-        return self._line
-
-    def __exit__(self, *_: object) -> None:
-        self._line.close()
+@contextmanager
+def _associated(port: int) -> Iterator[Line]:
+    """Open a line with an association."""
+    line = Line(port)
+    try:
+        line.say(_REQUEST, _ALL_AT_ONCE)
+        line.until_established(surely=True)
+        assert line.heard.established, "no association"
+        yield line
+    finally:
+        line.close()
 
 
 def store_pdus(uid: str) -> tuple[list[bytes], str]:

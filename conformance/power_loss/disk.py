@@ -7,6 +7,7 @@ write, each block. Only a rename within one directory is one change.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,7 @@ _Change = TypeVar("_Change")
 
 
 @dataclass
-class _Node(Generic[_Change]):
+class _Node(ABC, Generic[_Change]):
     """What a file or directory holds for sure, and the changes that may still be lost."""
 
     pending: list[tuple[int, _Change]] = field(default_factory=list)
@@ -85,8 +86,9 @@ class _Node(Generic[_Change]):
                 self.settle_one(change)
         self.pending = [(when, change) for when, change in self.pending if when > moment]
 
+    @abstractmethod
     def settle_one(self, change: _Change) -> None:
-        raise NotImplementedError
+        """Make one change durable."""
 
 
 @dataclass(eq=False)

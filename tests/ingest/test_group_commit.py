@@ -77,8 +77,8 @@ class Sending:
             thread.join()
         return ended
 
-    def send_while_another_is_written(self, first, *late):
-        """Commit one whose bytes are durable only once the others wait behind it."""
+    def send_while_another_is_written(self, first, *late, disk_fails=False):
+        """Commit one whose bytes are durable, or lost, only once the others wait behind it."""
         ended = {}
         publish, syncing, go_on = self.store.publish, threading.Event(), threading.Event()
 
@@ -86,11 +86,17 @@ class Sending:
             if first[0] in finished:
                 syncing.set()
                 assert go_on.wait(30)
+                if disk_fails:
+                    raise StorageError("the disk failed")
             publish(finished)
 
         def commit(incoming, arrival):
-            ended[arrival.sop_instance_uid] = self.commits.commit(incoming, arrival)
-            incoming.discard()
+            try:
+                ended[arrival.sop_instance_uid] = self.commits.commit(incoming, arrival)
+            except StorageError as error:
+                ended[arrival.sop_instance_uid] = error
+            finally:
+                incoming.discard()
 
         self.store.publish = slow
         threads = [threading.Thread(target=commit, args=one) for one in (first, *late)]
@@ -194,6 +200,15 @@ def test_who_comes_late_and_is_not_plainly_new_is_written_after_it(sending, tran
     assert transactions[0] == 2
     assert sending.whole() == 5
     assert [r.sop_instance_uid for r in sending.catalog.instances_of("9.9")] == ["1.6"]
+
+
+def test_disk_that_fails_under_one_fails_nobody_who_came_late(sending, node):
+    begun = [sending.begun(f"1.{n}") for n in (2, 3, 4)]
+    ended = sending.send_while_another_is_written(*begun, disk_fails=True)
+    assert isinstance(ended.pop("1.2"), StorageError)
+    assert ended == dict.fromkeys(("1.3", "1.4"), Receipt.NEW)
+    assert sending.whole() == 3
+    assert len(node.files()) == 3
 
 
 def test_commit_that_fails_takes_nobody_along_who_came_late(sending, monkeypatch):

@@ -29,7 +29,6 @@ from mome_node.mome.preprocess_spec import default_spec
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import PhantomExam, Protocol, Vendor
 from mome_node.phantom.render import render_exam
-from mome_node.results.wording import DEFAULT_LABEL
 
 SMALL_EXAM = Protocol((96, 96, 24), (48, 48, 12), (96, 96, 18))
 MALIGNANT_SEED = 3
@@ -122,7 +121,6 @@ def evaluate_images(
         revision=0,
         instances=sources_from({str(ds.SOPInstanceUID): path for path, ds in headers.items()}),
         rules=AssemblyRules(),
-        label=DEFAULT_LABEL,
         station_name="MOME",
         recorded_at=_RECORDED_AT,
         out_dir=folder,

@@ -36,7 +36,8 @@ from mome_node.jobs.archive_counts import ArchiveCounts, QueriedCounts, SeriesCo
 from mome_node.jobs.certificates import CertificateWatch
 from mome_node.jobs.models import ModelChoice
 from mome_node.jobs.runner import Runner
-from mome_node.jobs.stages import SitePolicy, Stages
+from mome_node.jobs.site_policy import DestinationPolicy, SitePolicy
+from mome_node.jobs.stages import Stages
 from mome_node.jobs.timers import Timers
 from mome_node.jobs.worker import InferenceProcess
 from mome_node.node_dicom import instance_room, receiver, receiving, tls_files
@@ -284,7 +285,7 @@ def site_policy(settings: Settings) -> SitePolicy:
         deadline_s=settings.assembly.deadline_s,
         label=settings.node.label,
         station_name=settings.node.ae_title,
-        destinations=tuple(d.name for d in settings.destination),
+        destinations=tuple(DestinationPolicy(d.name) for d in settings.destination),
         hard_limit_s=settings.assembly.hard_limit_s,
         on_deadline=OnDeadline(settings.assembly.on_deadline),
     )

@@ -29,7 +29,8 @@ from mome_node.catalog.records import Arrival
 from mome_node.errors import NodeError
 from mome_node.jobs.known_headers import KnownHeaders
 from mome_node.jobs.requests import EvaluationRequest, NotEvaluated
-from mome_node.jobs.stages import SitePolicy, Stages
+from mome_node.jobs.site_policy import SitePolicy
+from mome_node.jobs.stages import Stages
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import Protocol, Vendor
 from mome_node.phantom.render import render_exam
@@ -113,7 +114,7 @@ class _Node:
     def __init__(self, root: Path) -> None:
         self.store = LocalStore(root)
         self.catalog = Catalog.open(f"sqlite:///{root}/catalog.db")
-        policy = SitePolicy(AssemblyRules(), 60.0, 1800.0, "bench", "BENCH", ())
+        policy = SitePolicy(AssemblyRules(), 60.0, 1800.0, "BENCH")
         self.stages = Stages(
             catalog=self.catalog,
             store=self.store,

@@ -36,6 +36,7 @@ from mome_node.catalog.records import (
     Receipt,
     ResultRecord,
     ResultRow,
+    Route,
     SeriesCount,
     StudyRecord,
 )
@@ -284,18 +285,18 @@ class Catalog:
         study_uid: str,
         revision: int,
         rows: Sequence[ResultRow],
-        destinations: Mapping[str, Collection[str]],
+        routes: Sequence[Route],
         cause: str,
         at: datetime,
     ) -> StudyRecord:
         """Keep a revision's results, put them in the outbox and go from reporting to delivering.
 
-        ``destinations``: name of each destination → the kinds of result that it takes. All in one
-        transaction; a second call with the same results changes nothing. CatalogError if a result
-        is there with other bytes, TransitionRefusedError if the study is elsewhere.
+        ``routes``: where the objects of each profile go. All in one transaction; a second call
+        with the same results changes nothing. CatalogError if a result is there with other bytes,
+        TransitionRefusedError if the study is elsewhere.
         """
         with self._database.write() as session:
-            results.add(session, study_uid, revision, rows, destinations, cause, at)
+            results.add(session, study_uid, revision, rows, routes, cause, at)
             session.flush()
             return studies.find(session, study_uid)
 

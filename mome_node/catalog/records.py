@@ -21,10 +21,30 @@ class Receipt(StrEnum):
 class DeliveryState(StrEnum):
     """Where one result stands on its way to one destination."""
 
+    HELD = "held"  # kept in the node until a person lets it go: shadow mode
     PENDING = "pending"
-    SENT = "sent"
-    FAILED = "failed"
+    SENT = "sent"  # the peer has accepted it and is asked whether it keeps it
+    COMMITTED = "committed"  # the peer has confirmed it by storage commitment
+    FOUND = "found there"  # the peer lists it
+    ACCEPTED = "accepted only"  # the peer has accepted it, and cannot be asked
+    BLOCKED = "blocked"  # the study is gone there, or another patient's: waits for a person
+    FAILED = "failed"  # waits for a person
     WITHDRAWN = "withdrawn"  # superseded before it was sent
+
+    @property
+    def is_there(self) -> bool:
+        """All that can be done to know that the peer has it is done."""
+        return self in (DeliveryState.COMMITTED, DeliveryState.FOUND, DeliveryState.ACCEPTED)
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Nothing more happens by itself, and the peer does not have it."""
+        return self in (DeliveryState.BLOCKED, DeliveryState.FAILED)
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """More happens by itself."""
+        return self in (DeliveryState.PENDING, DeliveryState.SENT)
 
 
 class Availability(StrEnum):
@@ -139,6 +159,7 @@ class StudyRecord:
     reason: str
     change: Change = Change.NONE
     revision_change: Change = Change.NONE
+    issue: int = 0  # how often results of this study were withdrawn
 
     @property
     def has_late_input(self) -> bool:
@@ -188,7 +209,11 @@ class NoteRecord:
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """A result object that this node made. ``kind``: "sr", "seg", ...; ``key``: in the store."""
+    """A result object that this node made. ``key``: in the store.
+
+    ``kind``: "sr", "seg", ... or "rejection"; ``profile``: the digest of the profile that it was
+    made in.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -196,6 +221,19 @@ class ResultRow:
     key: str
     sha256: str
     created_at: datetime
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where the objects of one profile go.
+
+    ``is_held``: their deliveries wait until a person lets them go.
+    """
+
+    destination: str
+    profile: str
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,18 +241,22 @@ class ResultRecord:
     """A result object with the study and the revision that it belongs to.
 
     ``superseded_at``: when it was found that what it says does not hold any more, or a later
-    revision's results took its place.
+    revision's results took its place. ``rejected_by``: the note that takes it back.
     """
 
     study_uid: str
     revision: int
     result: ResultRow
     superseded_at: datetime | None = None
+    rejected_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecord:
-    """One result on its way to one destination."""
+    """One result on its way to one destination.
+
+    ``transaction_uid``: the last storage commitment that was asked for it.
+    """
 
     delivery_id: int
     study_uid: str
@@ -227,3 +269,33 @@ class DeliveryRecord:
     last_status: int | None
     last_error: str
     sent_at: datetime | None
+    queued_at: datetime | None = None
+    transaction_uid: str | None = None
+    confirm_attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRecord:
+    """How the queue of one destination stands.
+
+    ``failures`` counts the rounds that failed one after the other since ``failing_since``: the
+    destination could not be reached, or sent us away.
+    """
+
+    name: str
+    paused_at: datetime | None = None
+    pause_cause: str = ""
+    failures: int = 0
+    failing_since: datetime | None = None
+    next_attempt_at: datetime | None = None
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationRecord:
+    """A storage commitment that this node asked a destination for, and is not told of yet."""
+
+    transaction_uid: str
+    destination: str
+    opened_at: datetime
+    deadline: datetime

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Select, and_, exists, func, not_, or_, select, update
@@ -10,7 +10,13 @@ from sqlalchemy.orm import Session
 
 from mome_node.catalog import acts, studies
 from mome_node.catalog.changes import Change
-from mome_node.catalog.records import DeliveryRecord, DeliveryState, ResultRecord, ResultRow
+from mome_node.catalog.records import (
+    DeliveryRecord,
+    DeliveryState,
+    ResultRecord,
+    ResultRow,
+    Route,
+)
 from mome_node.catalog.states import StudyState
 from mome_node.catalog.tables import (
     DeliveryTable,
@@ -28,7 +34,7 @@ def add(
     study_uid: str,
     revision: int,
     rows: Sequence[ResultRow],
-    destinations: Mapping[str, Collection[str]],
+    routes: Sequence[Route],
     cause: str,
     at: datetime,
 ) -> None:
@@ -49,9 +55,9 @@ def add(
         session.add(_result(study_uid, revision, row))
     session.flush()
     for row in rows:
-        for destination, kinds in destinations.items():
-            if row.kind in kinds:
-                _put_in_outbox(session, row.sop_instance_uid, destination, at)
+        for route in routes:
+            if row.profile == route.profile:
+                _put_in_outbox(session, row.sop_instance_uid, route, at)
     supersede(session, study_uid, revision, f"by those of revision {revision}", at)
     studies.transition(session, study_uid, StudyState.REPORTING, StudyState.DELIVERING, cause, at)
 
@@ -102,27 +108,30 @@ def _result(study_uid: str, revision: int, row: ResultRow) -> ResultTable:
         sha256=row.sha256,
         created_at=row.created_at,
         superseded_at=None,
+        profile=row.profile,
     )
 
 
-def _put_in_outbox(session: Session, sop_instance_uid: str, destination: str, at: datetime) -> None:
+def _put_in_outbox(session: Session, sop_instance_uid: str, route: Route, at: datetime) -> None:
     found = session.scalar(
         select(DeliveryTable).where(
             DeliveryTable.sop_instance_uid == sop_instance_uid,
-            DeliveryTable.destination == destination,
+            DeliveryTable.destination == route.destination,
         )
     )
     if found is None:
         session.add(
             DeliveryTable(
                 sop_instance_uid=sop_instance_uid,
-                destination=destination,
-                state=DeliveryState.PENDING.value,
+                destination=route.destination,
+                state=(DeliveryState.HELD if route.is_held else DeliveryState.PENDING).value,
                 attempts=0,
-                next_attempt_at=at,
+                next_attempt_at=None if route.is_held else at,
                 last_status=None,
                 last_error="",
                 sent_at=None,
+                transaction_uid=None,
+                queued_at=at,
             )
         )
     elif found.state == DeliveryState.FAILED.value:
@@ -190,7 +199,7 @@ def of_study(session: Session, study_uid: str) -> tuple[ResultRecord, ...]:
         .order_by(ResultTable.revision, ResultTable.kind, ResultTable.sop_instance_uid)
     )
     return tuple(
-        ResultRecord(row.study_uid, row.revision, _value(row), row.superseded_at)
+        ResultRecord(row.study_uid, row.revision, _value(row), row.superseded_at, row.rejected_by)
         for row in session.scalars(statement)
     )
 
@@ -256,6 +265,9 @@ def _records(
             last_status=delivery.last_status,
             last_error=delivery.last_error,
             sent_at=delivery.sent_at,
+            queued_at=delivery.queued_at,
+            transaction_uid=delivery.transaction_uid,
+            confirm_attempts=delivery.confirm_attempts,
         )
         for delivery, result in session.execute(statement)
     )
@@ -269,4 +281,5 @@ def _value(row: ResultTable) -> ResultRow:
         key=row.key,
         sha256=row.sha256,
         created_at=row.created_at,
+        profile=row.profile,
     )

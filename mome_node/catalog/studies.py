@@ -327,4 +327,5 @@ def _records(session: Session, *conditions: ColumnElement[bool]) -> Iterable[Stu
             reason=row.reason,
             change=Change(row.change),
             revision_change=Change(row.revision_change),
+            issue=row.issue,
         )

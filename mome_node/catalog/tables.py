@@ -81,6 +81,7 @@ class StudyTable(Base):
     reason: Mapped[str] = mapped_column(Text)
     change: Mapped[int] = mapped_column(server_default="0")
     revision_change: Mapped[int] = mapped_column(server_default="0")
+    issue: Mapped[int] = mapped_column(server_default="0")
 
 
 class InstanceTable(Base):
@@ -215,7 +216,10 @@ class ActTable(Base):
 
 
 class ResultTable(Base):
-    """A result object that this node made."""
+    """A result object that this node made.
+
+    ``rejected_by``: the SOP Instance UID of the rejection note that takes it back, "" if none.
+    """
 
     __tablename__ = "results"
     __table_args__ = (Index(None, "study_uid", "revision"),)
@@ -229,10 +233,15 @@ class ResultTable(Base):
     sha256: Mapped[str] = mapped_column(_SHA256)
     created_at: Mapped[datetime]
     superseded_at: Mapped[datetime | None]
+    profile: Mapped[str] = mapped_column(String(16), server_default="")
+    rejected_by: Mapped[str] = mapped_column(_UID, server_default="")
 
 
 class DeliveryTable(Base):
-    """The outbox: one row for each result and destination."""
+    """The outbox: one row for each result and destination.
+
+    ``transaction_uid`` is the last storage commitment that was asked for it.
+    """
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -249,6 +258,39 @@ class DeliveryTable(Base):
     last_status: Mapped[int | None]
     last_error: Mapped[str] = mapped_column(Text)
     sent_at: Mapped[datetime | None]
+    transaction_uid: Mapped[str | None] = mapped_column(_UID, index=True)
+    confirm_attempts: Mapped[int] = mapped_column(server_default="0")
+    queued_at: Mapped[datetime]
+
+
+class DestinationQueueTable(Base):
+    """How the queue of one destination stands; without a row it runs and nothing has failed."""
+
+    __tablename__ = "destination_queues"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    paused_at: Mapped[datetime | None]
+    pause_cause: Mapped[str] = mapped_column(Text)
+    failures: Mapped[int]
+    failing_since: Mapped[datetime | None]
+    next_attempt_at: Mapped[datetime | None]
+    last_error: Mapped[str] = mapped_column(Text)
+
+
+class ConfirmationTable(Base):
+    """A storage commitment that this node asked a destination for (PS3.4 annex J, as SCU).
+
+    Its instances are the deliveries that have its ``transaction_uid``.
+    """
+
+    __tablename__ = "confirmations"
+
+    transaction_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    destination: Mapped[str] = mapped_column(String(128))
+    opened_at: Mapped[datetime]
+    deadline: Mapped[datetime]
+    settled_at: Mapped[datetime | None] = mapped_column(index=True)
+    outcome: Mapped[str] = mapped_column(Text)
 
 
 class FlagTable(Base):

@@ -97,7 +97,6 @@ def analyze(options: argparse.Namespace) -> int:
     from mome_node.jobs.evaluate_study import evaluate_study, sources_from
     from mome_node.jobs.models import load_models
     from mome_node.jobs.requests import EvaluationRequest, NotEvaluated
-    from mome_node.results.wording import DEFAULT_LABEL
 
     if options.out.resolve() == options.dir.resolve():
         sys.stderr.write(
@@ -129,7 +128,6 @@ def analyze(options: argparse.Namespace) -> int:
             instances=sources_from(by_uid),
             # Somebody who names a folder has decided that it is to be evaluated, however old.
             rules=AssemblyRules(max_study_age_days=36500),
-            label=DEFAULT_LABEL,
             station_name="MOME",
             recorded_at=_arrived_at(found.by_path),
             out_dir=Path(unfinished),

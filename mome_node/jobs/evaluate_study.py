@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -35,7 +36,8 @@ from mome_node.results.debug_pictures import PreparationSteps, write_debug_pictu
 from mome_node.results.findings import Findings
 from mome_node.results.findings_json import findings_json
 from mome_node.results.pictures import write_pictures
-from mome_node.results.result_set import encode, make_results
+from mome_node.results.profile import ResultProfile
+from mome_node.results.result_set import ResultSet, encode, make_results
 from mome_node.results.wording import marked_label
 from mome_node.volumes.volume import Exam
 
@@ -86,24 +88,10 @@ def evaluate_study(
     except (VolumeError, ModelInputError) as error:
         return NotEvaluated(str(error))
     clock.step("reporting")
-    context = ResultContext(
-        study_uid=request.study_uid,
-        revision=request.revision,
-        inputs_digest=digest,
-        issue=0,
-        recorded_at=request.recorded_at,
-        label=request.label,
-        predecessor=request.predecessor,
-        station_name=request.station_name,
-    )
     inputs = [f for f in facts.instances if f.sop_instance_uid in plan.inputs]
-    objects = _write(findings, context, request, stated_by(inputs))
-    write_debug_pictures(
-        steps,
-        request.out_dir,
-        marked_label(findings, request.label),
-        synthetic=findings.synthetic,
-    )
+    objects = _write(findings, digest, request, stated_by(inputs))
+    label = marked_label(findings, request.profiles[0].label)
+    write_debug_pictures(steps, request.out_dir, label, synthetic=findings.synthetic)
     return Evaluated(objects, digest, request.out_dir / FINDINGS, clock.stop(), findings.channels)
 
 
@@ -123,11 +111,9 @@ def sources_from(paths: dict[str, Path]) -> tuple[SourceInstance, ...]:
 
 
 def _write(
-    findings: Findings,
-    context: ResultContext,
-    request: EvaluationRequest,
-    stated: dict[str, str],
+    findings: Findings, digest: str, request: EvaluationRequest, stated: dict[str, str]
 ) -> tuple[MadeObject, ...]:
+    """The objects of every profile; those of the first lie in the folder itself."""
     paths = {i.sop_instance_uid: i.path for i in request.instances}
 
     @cache
@@ -140,25 +126,51 @@ def _write(
     def headers(frame: FrameRef) -> Dataset:
         return identified.header(frame.sop_instance_uid)
 
-    made = []
-    request.out_dir.mkdir(parents=True, exist_ok=True)
-    for result in make_results(findings, context, headers).objects:
-        path = request.out_dir / f"{result.kind}.dcm"
-        path.write_bytes(encode(result.dataset))
-        made.append(
-            MadeObject(
-                result.kind,
-                result.sop_class_uid,
-                result.sop_instance_uid,
-                result.series_uid,
-                path,
-            )
-        )
-    document = json.dumps(findings_json(findings, request.label), indent=2, allow_nan=False)
+    made: list[MadeObject] = []
+    for profile in request.profiles:
+        folder = request.out_dir / profile.digest if made else request.out_dir
+        results = make_results(findings, _context(request, digest, profile), headers)
+        made += _write_objects(results, profile.digest, folder)
+    label = request.profiles[0].label
+    document = json.dumps(findings_json(findings, label), indent=2, allow_nan=False)
     (request.out_dir / FINDINGS).write_text(document + "\n")
     if request.pictures:
-        write_pictures(findings, request.out_dir, request.label)
+        write_pictures(findings, request.out_dir, label)
     return tuple(made)
+
+
+def _context(request: EvaluationRequest, digest: str, profile: ResultProfile) -> ResultContext:
+    return ResultContext(
+        study_uid=request.study_uid,
+        revision=request.revision,
+        inputs_digest=digest,
+        issue=request.issue,
+        recorded_at=request.recorded_at,
+        profile=profile,
+        predecessor=dict(request.predecessors).get(profile.digest),
+        replaces=request.replaces,
+        station_name=request.station_name,
+    )
+
+
+def _write_objects(results: ResultSet, profile: str, folder: Path) -> Iterator[MadeObject]:
+    """A file each, named by its kind; of several of a kind, with its number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    of_kind = Counter(result.kind for result in results.objects)
+    told: Counter[str] = Counter()
+    for result in results.objects:
+        told[result.kind] += 1
+        number = f"-{told[result.kind]}" if of_kind[result.kind] > 1 else ""
+        path = folder / f"{result.kind}{number}.dcm"
+        path.write_bytes(encode(result.dataset))
+        yield MadeObject(
+            result.kind,
+            profile,
+            result.sop_class_uid,
+            result.sop_instance_uid,
+            result.series_uid,
+            path,
+        )
 
 
 class _Clock:

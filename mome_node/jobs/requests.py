@@ -13,7 +13,8 @@ from mome_node.fitness.accepts import Accepts
 from mome_node.fitness.policy import Policy
 from mome_node.jobs.reading import SourceInstance
 from mome_node.mome.prediction import ChannelUse
-from mome_node.results.context import Predecessor
+from mome_node.results.context import Predecessor, Replaced
+from mome_node.results.profile import DEFAULT_PROFILE, ResultProfile
 
 
 class EvaluationInterruptedError(NodeError):
@@ -57,17 +58,23 @@ class EvaluationRequest:
     ``recorded_at`` is the time of the event that the objects' dates and times come from. ``debug``
     adds pictures of each step from the images to the primary model's inputs. ``lacking`` is what
     the site lets the study be evaluated without: warnings for the report.
+
+    Objects are made in each of ``profiles``, pictures and findings.json with the label of the
+    first. ``predecessors`` names the report to replace by the profile's digest, ``replaces`` what
+    it said. ``issue`` counts how often results of the study were withdrawn.
     """
 
     study_uid: str
     revision: int
     instances: tuple[SourceInstance, ...]
     rules: AssemblyRules
-    label: str
     station_name: str
     recorded_at: datetime
     out_dir: Path
-    predecessor: Predecessor | None = None
+    profiles: tuple[ResultProfile, ...] = (DEFAULT_PROFILE,)
+    predecessors: tuple[tuple[str, Predecessor], ...] = ()
+    replaces: Replaced | None = None
+    issue: int = 0
     pictures: bool = False
     debug: bool = False
     lacking: tuple[str, ...] = ()
@@ -75,9 +82,10 @@ class EvaluationRequest:
 
 @dataclass(frozen=True, slots=True)
 class MadeObject:
-    """A result object on disk, a complete DICOM file."""
+    """A result object on disk, a complete DICOM file. ``profile``: the digest of its profile."""
 
-    kind: str  # "sr", "seg"
+    kind: str  # "sr", "seg", ...
+    profile: str
     sop_class_uid: str
     sop_instance_uid: str
     series_uid: str

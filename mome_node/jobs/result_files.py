@@ -10,7 +10,7 @@ from typing import BinaryIO
 import pydicom
 from pydicom.filereader import read_file_meta_info, read_preamble
 
-from mome_node.catalog.records import ResultRecord, ResultRow
+from mome_node.catalog.records import DeliveryRecord, ResultRecord, ResultRow, Route
 from mome_node.errors import ResultError
 from mome_node.jobs.requests import MadeObject
 from mome_node.results.context import Predecessor
@@ -36,22 +36,49 @@ def keep(objects: Sequence[MadeObject], store: LocalStore, made_at: datetime) ->
                 key=stored.key,
                 sha256=stored.sha256,
                 created_at=made_at,
+                profile=made.profile,
             )
         )
         made.path.unlink()
     return rows
 
 
-def predecessor_of(
-    revision: int, results: Sequence[ResultRecord], store: LocalStore
-) -> Predecessor | None:
-    """The SR of the latest earlier revision that has one. Raises StorageError if it is lost."""
-    reports = [r for r in results if r.result.kind == "sr" and r.revision < revision]
-    if not reports:
-        return None
-    last = max(reports, key=lambda r: r.revision).result
-    with store.open(last.key) as file:
-        return Predecessor(last.sop_class_uid, last.sop_instance_uid, series_uid_of(file))
+def predecessors(
+    before: int,
+    results: Sequence[ResultRecord],
+    routes: Sequence[Route],
+    deliveries: Sequence[DeliveryRecord],
+    store: LocalStore,
+) -> tuple[tuple[str, Predecessor], ...]:
+    """By profile, the SR that its destinations were to get last before the revision ``before``.
+
+    Where a destination's profile has changed since, that is one of its former profile. Raises
+    StorageError if it is lost.
+    """
+    reports = {
+        r.result.sop_instance_uid: r
+        for r in results
+        if r.result.kind == "sr" and r.revision < before
+    }
+    found: dict[str, ResultRecord] = {}
+    for profile in {route.profile for route in routes}:
+        names = {route.destination for route in routes if route.profile == profile}
+        meant = [
+            reports[d.result.sop_instance_uid]
+            for d in deliveries
+            if d.destination in names and d.result.sop_instance_uid in reports
+        ]
+        meant = meant or [r for r in reports.values() if r.result.profile in (profile, "")]
+        if meant:
+            found[profile] = max(meant, key=lambda r: r.revision)
+    return tuple(
+        (profile, _predecessor(report.result, store)) for profile, report in sorted(found.items())
+    )
+
+
+def _predecessor(report: ResultRow, store: LocalStore) -> Predecessor:
+    with store.open(report.key) as file:
+        return Predecessor(report.sop_class_uid, report.sop_instance_uid, series_uid_of(file))
 
 
 def dataset_bytes(path: Path) -> tuple[bytes, str]:

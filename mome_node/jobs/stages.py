@@ -19,15 +19,13 @@ from mome_node.assembly.completeness import (
     Action,
     Decision,
     OnDeadline,
-    Patience,
     Waited,
     decide,
 )
 from mome_node.assembly.promises import unkept_promises
-from mome_node.assembly.rules import AssemblyRules
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.changes import OFFERED, HoldReason
-from mome_node.catalog.records import DeliveryState, EventRecord, StudyRecord
+from mome_node.catalog.records import EventRecord, StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.errors import CatalogError, NodeError, StorageError
 from mome_node.jobs.deadline import cause_of, is_freed_by_hand, least_rules, shortfall
@@ -46,8 +44,9 @@ from mome_node.jobs.requests import (
     InstalledModel,
     NotEvaluated,
 )
-from mome_node.jobs.result_files import keep, predecessor_of
-from mome_node.jobs.retries import TRIED_AGAIN, EvaluationRetries
+from mome_node.jobs.result_files import keep, predecessors
+from mome_node.jobs.retries import TRIED_AGAIN
+from mome_node.jobs.site_policy import SitePolicy
 from mome_node.jobs.timers import place
 from mome_node.results.wording import channel_words
 from mome_node.storage.local import LocalStore
@@ -57,26 +56,6 @@ log = structlog.get_logger(__name__)
 MAX_REASON = 2000
 
 NOBODY_ASKED = Arrived()
-
-
-@dataclass(frozen=True, slots=True)
-class SitePolicy:
-    """What the settings say about studies and results."""
-
-    rules: AssemblyRules
-    quiet_s: float
-    deadline_s: float
-    label: str
-    station_name: str
-    destinations: tuple[str, ...]
-    retries: EvaluationRetries = field(default_factory=EvaluationRetries)
-    hard_limit_s: float = 7200.0
-    on_deadline: OnDeadline = OnDeadline.HOLD
-
-    @property
-    def patience(self) -> Patience:
-        """How long to wait for what."""
-        return Patience(self.quiet_s, self.deadline_s, self.hard_limit_s, self.on_deadline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +151,9 @@ class Stages:
         deliveries = self.catalog.deliveries_of(study.study_uid)
         current = max((d.revision for d in deliveries), default=0)
         states = {d.state for d in deliveries if d.revision == current}
-        if DeliveryState.PENDING in states:
+        if any(state.is_on_its_way for state in states):
             return
-        if DeliveryState.FAILED in states:
+        if any(state.needs_a_person for state in states):
             self._step(study, StudyState.FAILED, "a destination refused a result for good")
         else:
             cause = "all destinations have it" if states else "kept here: no destination was set"
@@ -276,7 +255,7 @@ class Stages:
             study.study_uid,
             study.revision,
             rows,
-            {name: frozenset(row.kind for row in rows) for name in self.policy.destinations},
+            self.policy.routes,
             "results are in the outbox",
             self.clock(),
         )
@@ -305,12 +284,19 @@ class Stages:
             revision=study.revision,
             instances=sources,
             rules=least_rules(self.policy.rules) if lacking else self.policy.rules,
-            label=self.policy.label,
+            profiles=self.policy.profiles,
             station_name=self.policy.station_name,
             recorded_at=assembled_at.astimezone(),
             out_dir=findings_dir(self.data_dir, study),
             pictures=True,
-            predecessor=predecessor_of(study.revision, results, self.store),
+            predecessors=predecessors(
+                study.revision,
+                results,
+                self.policy.routes,
+                self.catalog.deliveries_of(study.study_uid),
+                self.store,
+            ),
+            issue=study.issue,
             lacking=lacking,
         )
 

@@ -10,7 +10,8 @@ import mome_node
 from mome_node.dicom.uids import derived_uid
 from mome_node.errors import ResultError
 from mome_node.results.findings import Findings
-from mome_node.results.wording import DEFAULT_LABEL, marked_label
+from mome_node.results.profile import DEFAULT_PROFILE, ResultProfile
+from mome_node.results.wording import marked_label
 
 MANUFACTURER = "mome-node project"
 MODEL_NAME = "mome-node"
@@ -27,13 +28,28 @@ class Predecessor(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """What the report of an earlier revision said, and why a new one takes its place.
+
+    ``cause`` in the words of the study's history; ``scores`` are (task, probability).
+    """
+
+    revision: int
+    reported_at: datetime
+    cause: str
+    scores: tuple[tuple[str, float], ...] = ()
+    modalities_used: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ResultContext:
     """Everything that result objects need besides the findings and the source headers.
 
     ``inputs_digest`` is a digest over the SOP Instance UIDs (and bytes) of the revision's inputs.
     ``issue`` counts from 0 and rises when a result was withdrawn. ``recorded_at`` is the time of
     the recorded event; dates and times are written as they stand in its own time zone, so give it
-    in the zone that the site's study times are in.
+    in the zone that the site's study times are in. ``predecessor`` is the report that the same
+    destinations were sent before, ``replaces`` what it said.
     """
 
     study_uid: str
@@ -41,8 +57,9 @@ class ResultContext:
     inputs_digest: str
     issue: int
     recorded_at: datetime
-    label: str = DEFAULT_LABEL
+    profile: ResultProfile = DEFAULT_PROFILE
     predecessor: Predecessor | None = None
+    replaces: Replaced | None = None
     station_name: str = "MOME"
     device_serial: str = "1"
 
@@ -65,12 +82,17 @@ class ResultContext:
         return self.recorded_at.strftime("%H%M%S.%f")
 
     @property
+    def label(self) -> str:
+        """The site's label."""
+        return self.profile.label
+
+    @property
     def device_uid(self) -> str:
         """UID of this device, the same for every object that it makes."""
         return derived_uid("device", MODEL_NAME, self.station_name, self.device_serial)
 
     def uid(self, findings: Findings, purpose: str) -> str:
-        """UID for one purpose, derived from study, revision, inputs, models and issue."""
+        """UID for one purpose, from study, revision, inputs, models, issue and profile."""
         return derived_uid(
             "result",
             purpose,
@@ -79,12 +101,17 @@ class ResultContext:
             self.inputs_digest,
             *(f"{t.task}={t.model.digest}" for t in findings.tasks),
             str(self.issue),
+            self.profile.digest,
         )
 
     def labelled(self, findings: Findings, what: str) -> str:
         """A name with the label behind it, cut to fit an LO value."""
         text = f"{what}: {marked_label(findings, self.label)}"
         return text if len(text) <= LONG_STRING else text[: LONG_STRING - 1] + "…"
+
+    def series_description(self, findings: Findings, what: str) -> str:
+        """The Series Description of one kind of object."""
+        return self.labelled(findings, f"{self.profile.series_name} {what}")
 
     @property
     def software_version(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Literal
 
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
@@ -14,11 +13,10 @@ from mome_node.dicom.header import FrameRef
 from mome_node.errors import ResultError
 from mome_node.results.context import ResultContext
 from mome_node.results.findings import Findings
+from mome_node.results.profile import Kind
 from mome_node.results.seg import make_segmentation
 from mome_node.results.sources import SourceImages
 from mome_node.results.sr import make_report
-
-Kind = Literal["sr", "seg"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +32,7 @@ class ResultObject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResultSet:
-    """The objects of one study revision: the SR, and the SEG when there is a region."""
+    """The objects of one study revision in one profile, in the order in which they are sent."""
 
     objects: tuple[ResultObject, ...]
 
@@ -42,7 +40,7 @@ class ResultSet:
 def make_results(
     findings: Findings, context: ResultContext, headers: Callable[[FrameRef], Dataset]
 ) -> ResultSet:
-    """Make the SR and, when there is a region, the SEG that it refers to.
+    """Make what the context's profile wants: the SR, the SEG when there is a region, and so on.
 
     ``headers`` gives the header (without pixel data) of the instance that holds an image plane;
     it is asked once for each instance of the key volume. The same arguments give the same bytes.
@@ -56,15 +54,14 @@ def make_results(
     if sources.key_reference(0).study_uid != context.study_uid:
         raise ResultError("the key volume's images are of another study than the findings")
     try:
-        seg = make_segmentation(findings, context, sources)
-        report = make_report(findings, context, sources, seg)
+        profile = context.profile
+        seg = make_segmentation(findings, context, sources) if profile.wants("seg") else None
+        report = make_report(findings, context, sources, seg) if profile.wants("sr") else None
     except (ValueError, TypeError) as error:
         # highdicom refuses bad input with these; values in its messages may name the patient.
         raise ResultError("the source headers do not make a valid result object") from error
-    made = [_object("sr", report)]
-    if seg is not None:
-        made.append(_object("seg", seg))
-    return ResultSet(tuple(made))
+    made: tuple[tuple[Kind, Dataset | None], ...] = (("sr", report), ("seg", seg))
+    return ResultSet(tuple(_object(kind, each) for kind, each in made if each is not None))
 
 
 def _object(kind: Kind, dataset: Dataset) -> ResultObject:

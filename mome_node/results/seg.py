@@ -7,8 +7,6 @@ set afterwards: for a multi-phase source it would name the first phase with thes
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.content import PixelMeasuresSequence
@@ -25,8 +23,6 @@ from mome_node.results.context import MANUFACTURER, ResultContext
 from mome_node.results.findings import Findings, ModelIdentity, Region
 from mome_node.results.sources import Plane, SourceImages
 from mome_node.results.stamp import equipment, stamp, without_names
-
-SERIES_NUMBER: Final = 9902
 
 _SEGMENTATION = Code("113076", "DCM", "Segmentation")  # CID 7203
 _SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")  # CID 7202
@@ -56,14 +52,14 @@ def make_segmentation(
             for number, region in enumerate(findings.regions, start=1)
         ],
         series_instance_uid=series_uid,
-        series_number=SERIES_NUMBER,
+        series_number=context.profile.number_of("seg"),
         sop_instance_uid=context.uid(findings, "seg instance"),
         instance_number=1,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         pixel_measures=_pixel_measures(findings, planes[0]),
         content_label="MOME_REGIONS",
         content_description=context.labelled(findings, "Regions"),
-        series_description=context.labelled(findings, "MOME SEG"),
+        series_description=context.series_description(findings, "SEG"),
         **equipment(context),
     )
     _refer_to_sources(seg, findings, sources, occupied, planes)

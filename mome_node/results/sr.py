@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from highdicom.sr import (
     CodeContentItem,
     Comprehensive3DSR,
@@ -30,8 +28,6 @@ from mome_node.results.sources import SourceImages
 from mome_node.results.stamp import equipment, stamp, without_names
 from mome_node.results.wording import statements
 
-SERIES_NUMBER: Final = 9901
-
 _CONTAINS = RelationshipTypeValues.CONTAINS
 
 
@@ -48,14 +44,14 @@ def make_report(
         evidence=_evidence(sources, groups, seg),
         content=_content(findings, context, sources, groups, seg)[0],
         series_instance_uid=context.uid(findings, "sr series"),
-        series_number=SERIES_NUMBER,
+        series_number=context.profile.number_of("sr"),
         sop_instance_uid=context.uid(findings, "sr instance"),
         instance_number=1,
         is_complete=True,
         is_final=True,
         is_verified=False,
         previous_versions=_previous(context.predecessor, context.study_uid),
-        series_description=context.labelled(findings, "MOME SR"),
+        series_description=context.series_description(findings, "SR"),
         **equipment(context),
     )
     stamp(report, findings, context, sources.patient_and_study())

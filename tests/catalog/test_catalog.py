@@ -17,7 +17,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from mome_node.catalog import studies
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.database import Database
-from mome_node.catalog.records import DeliveryState, Receipt, ResultRow
+from mome_node.catalog.records import DeliveryState, Receipt, ResultRow, Route
 from mome_node.catalog.states import StudyState
 from mome_node.catalog.tables import Base
 from mome_node.errors import CatalogError, TransitionRefusedError, UnknownStudyError
@@ -26,7 +26,7 @@ S = StudyState
 SR = "1.2.840.10008.5.1.4.1.1.88.33"
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 STEPS = [S.RECEIVING, S.ASSEMBLED, S.QUEUED, S.INFERRING, S.REPORTING]
-DESTINATIONS = {"PACS": {"sr", "seg"}, "VIEWER": {"seg"}}
+ROUTES = (Route("PACS", "full"), Route("VIEWER", "brief"))
 
 
 def bring_to_reporting(catalog, at, study="1.2"):
@@ -36,8 +36,9 @@ def bring_to_reporting(catalog, at, study="1.2"):
 
 def result_rows(at):
     return [
-        ResultRow("1.9.1", SR, "sr", "k1", "s1", at(2)),
-        ResultRow("1.9.2", SEG, "seg", "k2", "s2", at(2)),
+        ResultRow("1.9.1", SR, "sr", "k1", "s1", at(2), "full"),
+        ResultRow("1.9.2", SEG, "seg", "k2", "s2", at(2), "full"),
+        ResultRow("1.9.3", SR, "sr", "k3", "s3", at(2), "brief"),
     ]
 
 
@@ -247,7 +248,7 @@ def test_late_input_is_found_and_reopens_with_the_next_revision(catalog, arrival
     assert catalog.studies_with_late_input() == ()
     catalog.record_instance(arrival("1.5", seconds=9))
     assert catalog.studies_with_late_input() == ()  # not while it is worked on
-    catalog.add_results("1.2", 1, [], {}, "made", at(10))
+    catalog.add_results("1.2", 1, [], (), "made", at(10))
     catalog.transition("1.2", S.DELIVERING, S.DELIVERED, "sent", at(11), inputs_digest="d")
     (late,) = catalog.studies_with_late_input()
     assert late.has_late_input
@@ -284,11 +285,12 @@ def test_input_that_comes_while_the_plan_is_made_refuses_the_step(catalog, arriv
 def test_results_deliveries_and_state_come_in_one_transaction(catalog, arrival, at):
     catalog.record_instance(arrival())
     bring_to_reporting(catalog, at)
-    study = catalog.add_results("1.2", 1, result_rows(at), DESTINATIONS, "made", at(3))
+    study = catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(3))
     assert study.state is S.DELIVERING
-    assert [r.result for r in catalog.results_of("1.2")] == result_rows(at)[::-1]
+    report, seg, brief = result_rows(at)
+    assert [r.result for r in catalog.results_of("1.2")] == [seg, report, brief]
     pairs = [(d.result.kind, d.destination) for d in catalog.deliveries_of("1.2")]
-    assert pairs == [("sr", "PACS"), ("seg", "PACS"), ("seg", "VIEWER")]
+    assert pairs == [("sr", "PACS"), ("seg", "PACS"), ("sr", "VIEWER")]
     assert catalog.is_ours("1.9.1")
     assert not catalog.is_ours("1.2.3")
     assert catalog.events_of("1.2")[-1].target is S.DELIVERING
@@ -297,9 +299,9 @@ def test_results_deliveries_and_state_come_in_one_transaction(catalog, arrival, 
 def test_adding_the_same_results_again_changes_nothing(catalog, arrival, at):
     catalog.record_instance(arrival())
     bring_to_reporting(catalog, at)
-    catalog.add_results("1.2", 1, result_rows(at), DESTINATIONS, "made", at(3))
+    catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(3))
     before = catalog.deliveries_of("1.2"), catalog.events_of("1.2")
-    catalog.add_results("1.2", 1, result_rows(at), DESTINATIONS, "made", at(4))
+    catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(4))
     assert (catalog.deliveries_of("1.2"), catalog.events_of("1.2")) == before
 
 
@@ -307,17 +309,17 @@ def test_other_bytes_for_a_result_or_another_revision_are_refused(catalog, arriv
     catalog.record_instance(arrival())
     bring_to_reporting(catalog, at)
     with pytest.raises(TransitionRefusedError, match="revision"):
-        catalog.add_results("1.2", 2, result_rows(at), DESTINATIONS, "made", at(3))
-    catalog.add_results("1.2", 1, result_rows(at), DESTINATIONS, "made", at(3))
+        catalog.add_results("1.2", 2, result_rows(at), ROUTES, "made", at(3))
+    catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(3))
     other = [ResultRow("1.9.1", SR, "sr", "k", "other", at(2))]
     with pytest.raises(CatalogError, match="other bytes"):
-        catalog.add_results("1.2", 1, other, DESTINATIONS, "made", at(3))
+        catalog.add_results("1.2", 1, other, ROUTES, "made", at(3))
 
 
 def test_deliveries_are_due_at_their_time_and_end_as_marked(catalog, arrival, at):
     catalog.record_instance(arrival())
     bring_to_reporting(catalog, at)
-    catalog.add_results("1.2", 1, result_rows(at), DESTINATIONS, "made", at(3))
+    catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(3))
     assert catalog.due_deliveries(at(2)) == ()
     first, second, third = catalog.due_deliveries(at(3))
     catalog.mark_delivery(first.delivery_id, DeliveryState.SENT, at(4), last_status=0)
@@ -345,7 +347,7 @@ def test_resend_puts_everything_in_the_outbox_again(catalog, arrival, at):
     bring_to_reporting(catalog, at)
     with pytest.raises(CatalogError, match="nothing to send"):
         catalog.resend("1.2", "by hand", at(2))
-    catalog.add_results("1.2", 1, result_rows(at), DESTINATIONS, "made", at(3))
+    catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(3))
     for delivery in catalog.due_deliveries(at(3)):
         catalog.mark_delivery(delivery.delivery_id, DeliveryState.SENT, at(4))
     catalog.transition("1.2", S.DELIVERING, S.DELIVERED, "sent", at(5))
@@ -359,7 +361,7 @@ def test_resend_puts_everything_in_the_outbox_again(catalog, arrival, at):
 def test_retry_after_a_refusal_for_good_sends_again_what_failed(catalog, arrival, at):
     catalog.record_instance(arrival())
     bring_to_reporting(catalog, at)
-    catalog.add_results("1.2", 1, result_rows(at), DESTINATIONS, "made", at(3))
+    catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(3))
     one, *others = catalog.due_deliveries(at(3))
     catalog.mark_delivery(one.delivery_id, DeliveryState.FAILED, at(4), last_error="refused")
     for delivery in others:
@@ -368,7 +370,7 @@ def test_retry_after_a_refusal_for_good_sends_again_what_failed(catalog, arrival
     catalog.transition("1.2", S.FAILED, S.QUEUED, "retry", at(6))
     catalog.transition("1.2", S.QUEUED, S.INFERRING, "worker", at(6))
     catalog.transition("1.2", S.INFERRING, S.REPORTING, "predicted", at(6))
-    catalog.add_results("1.2", 1, result_rows(at), DESTINATIONS, "made", at(7))
+    catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(7))
     assert [d.delivery_id for d in catalog.due_deliveries(at(7))] == [one.delivery_id]
 
 
@@ -389,6 +391,6 @@ def test_pause_is_seen_by_every_process_and_ends(url, at):
 def test_unused_keys_are_those_of_neither_instances_nor_results(catalog, arrival, at):
     catalog.record_instance(arrival())
     bring_to_reporting(catalog, at)
-    catalog.add_results("1.2", 1, result_rows(at), {}, "made", at(3))
+    catalog.add_results("1.2", 1, result_rows(at), (), "made", at(3))
     keys = ["key-1.2.3-a", "k1", "k2", "nobody's"]
     assert catalog.unused_keys(keys) == {"nobody's"}

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 import mome_node
 from mome_node.catalog.catalog import Catalog
-from mome_node.catalog.records import ResultRow
+from mome_node.catalog.records import ResultRow, Route
 from mome_node.catalog.states import (
     INITIAL_STATE,
     TRANSITIONS,
@@ -179,5 +179,5 @@ def test_results_of_a_study_in_another_state_are_refused(catalog: Catalog, arriv
         catalog.record_instance(arrival(study_uid=study))
         bring_to(catalog, study, state, at)
         with pytest.raises(TransitionRefusedError):
-            catalog.add_results(study, 1, [row], {"PACS": {"sr"}}, "made", at(2))
+            catalog.add_results(study, 1, [row], [Route("PACS", "")], "made", at(2))
         assert catalog.results_of(study) == ()

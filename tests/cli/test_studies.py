@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mome_node.catalog.catalog import Catalog
-from mome_node.catalog.records import Arrival, DeliveryState, ResultRow
+from mome_node.catalog.records import Arrival, DeliveryState, ResultRow, Route
 from mome_node.catalog.states import StudyState
 from mome_node.jobs.deadline import is_freed_by_hand
 from mome_node.settings import load_settings
@@ -52,8 +52,8 @@ def walk(catalog: Catalog, study: str, *states: StudyState, reason: str = "") ->
 def deliver(catalog: Catalog, study: str, *ends: DeliveryState) -> None:
     """One result to as many destinations as there are ends."""
     row = ResultRow(f"{study}.9", SR, "sr", f"sr-{study}", "f", at(200))
-    names = {f"pacs-{n}": ("sr",) for n in range(len(ends))}
-    catalog.add_results(study, 1, [row], names, "reported", at(201))
+    routes = [Route(f"pacs-{n}", "") for n in range(len(ends))]
+    catalog.add_results(study, 1, [row], routes, "reported", at(201))
     for delivery, end in zip(catalog.deliveries_of(study), ends, strict=True):
         catalog.mark_delivery(delivery.delivery_id, end, at(202), last_error="refused")
 

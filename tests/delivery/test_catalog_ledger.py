@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mome_node.catalog.catalog import Catalog
-from mome_node.catalog.records import Arrival, DeliveryState, ResultRow
+from mome_node.catalog.records import Arrival, DeliveryState, ResultRow, Route
 from mome_node.catalog.states import StudyState
 from mome_node.delivery.doubles import MemorySender
 from mome_node.delivery.outbox import Outbox, RoundOutcome
@@ -43,7 +43,7 @@ def catalog(url: str) -> Catalog:
         catalog.transition(STUDY, source, target, "test", NOW)
     rows = [ResultRow(uid, SC, "sr", f"key-{uid}", "1" * 64, NOW) for uid in ("1.1", "1.2")]
     revision = catalog.study(STUDY).revision
-    catalog.add_results(STUDY, revision, rows, {"pacs": ["sr"]}, "test", NOW)
+    catalog.add_results(STUDY, revision, rows, [Route("pacs", "")], "test", NOW)
     return catalog
 
 

@@ -449,7 +449,7 @@ def test_ours_coming_back_never_reopens_a_study(node, make_dataset, encode):
         node.catalog.transition(STUDY, source, target, "test", NOW)
     # Even in a class that a role may use.
     ours = ResultRow("1.9", "1.2.840.10008.5.1.4.1.1.4", "sc", "k", "s", NOW)
-    node.catalog.add_results(STUDY, 1, [ours], {}, "test", NOW)
+    node.catalog.add_results(STUDY, 1, [ours], (), "test", NOW)
     outcome = node.receive(encode(make_dataset("1.9")), "1.9")
     assert outcome.receipt is Receipt.NEW
     assert not node.catalog.study(STUDY).has_late_input

@@ -40,7 +40,8 @@ from mome_node.jobs.requests import (
     NotEvaluated,
 )
 from mome_node.jobs.runner import Runner
-from mome_node.jobs.stages import SitePolicy, Stages
+from mome_node.jobs.site_policy import DestinationPolicy, SitePolicy
+from mome_node.jobs.stages import Stages
 from mome_node.mome.prediction import ChannelUse
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import Protocol, Vendor
@@ -123,7 +124,12 @@ class FakeEvaluator:
         path = request.out_dir / "sr.dcm"
         report.save_as(path, enforce_file_format=True)
         return MadeObject(
-            "sr", report.SOPClassUID, report.SOPInstanceUID, report.SeriesInstanceUID, path
+            "sr",
+            request.profiles[0].digest,
+            report.SOPClassUID,
+            report.SOPInstanceUID,
+            report.SeriesInstanceUID,
+            path,
         )
 
 
@@ -160,9 +166,8 @@ class Bench:
                 self.rules,
                 self.quiet_s,
                 DEADLINE_S,
-                "label",
                 "MOME",
-                self.destinations,
+                tuple(DestinationPolicy(name) for name in self.destinations),
                 hard_limit_s=self.hard_limit_s,
                 on_deadline=self.on_deadline,
             ),

@@ -23,6 +23,7 @@ from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import PhantomExam, Protocol, Vendor
 from mome_node.phantom.render import render_exam
 from mome_node.results.context import Predecessor
+from mome_node.results.profile import ResultProfile
 from mome_node.volumes.volume import Volume
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -75,7 +76,7 @@ def request(files: Files, folder: Path) -> EvaluationRequest:
         revision=1,
         instances=sources_from({str(ds.SOPInstanceUID): path for path, ds in headers.items()}),
         rules=AssemblyRules(),
-        label="research use only",
+        profiles=(ResultProfile(label="research use only"),),
         station_name="MOME",
         recorded_at=NOW,
         out_dir=folder / "out",

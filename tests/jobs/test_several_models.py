@@ -35,6 +35,7 @@ from mome_node.mome.statement import CONDITIONS, HISTOLOGY_PROVEN, Accepts, Oper
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import Protocol, Vendor
 from mome_node.phantom.render import render_exam
+from mome_node.results.profile import ResultProfile
 from mome_node.volumes.volume import Modality
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -118,7 +119,7 @@ def request_of(exam: tuple[Path, ...], tmp_path: Path) -> EvaluationRequest:
         revision=1,
         instances=sources_from({str(ds.SOPInstanceUID): path for path, ds in headers.items()}),
         rules=AssemblyRules(),
-        label="research use only",
+        profiles=(ResultProfile(label="research use only"),),
         station_name="MOME",
         recorded_at=NOW,
         out_dir=tmp_path / "out",

@@ -78,7 +78,6 @@ def request(*paths: Path) -> EvaluationRequest:
         revision=1,
         instances=tuple(SourceInstance("1.2.3", path, "0" * 64) for path in paths),
         rules=AssemblyRules(),
-        label="label",
         station_name="MOME",
         recorded_at=datetime(2026, 1, 1, tzinfo=UTC),
         out_dir=Path("nothing-is-made"),
@@ -180,7 +179,6 @@ def test_unexpected_fault_of_a_study_is_told_without_its_words_and_ends_nothing(
         revision=1,
         instances=None,  # type: ignore[arg-type]  # the fault
         rules=AssemblyRules(),
-        label="label",
         station_name="MOME",
         recorded_at=datetime(2026, 1, 1, tzinfo=UTC),
         out_dir=tmp_path,

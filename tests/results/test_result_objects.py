@@ -16,6 +16,7 @@ from pydicom.config import IGNORE
 
 from mome_node.errors import ResultError
 from mome_node.results.context import Predecessor, ResultContext
+from mome_node.results.profile import ResultProfile
 from mome_node.results.result_set import ResultSet, encode, make_results
 from mome_node.volumes.volume import Modality
 
@@ -227,7 +228,7 @@ def test_the_label_stands_in_series_and_segment_and_is_cut_where_it_does_not_fit
     make_exam: Callable[..., Any], context: ResultContext
 ) -> None:
     label = "nur für Forschung \\ " + "x" * 80
-    made = _datasets(_results(make_exam(), replace(context, label=label)))
+    made = _datasets(_results(make_exam(), replace(context, profile=ResultProfile(label=label))))
     for text in (
         made["sr"].SeriesDescription,
         made["seg"].SeriesDescription,

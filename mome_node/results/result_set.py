@@ -56,6 +56,8 @@ def make_results(
     try:
         profile = context.profile
         seg = make_segmentation(findings, context, sources) if profile.wants("seg") else None
+        # seg_left_out(findings, profile) of results.seg tells why a wanted SEG is None, for the
+        # report to say: hand it to make_report as soon as that takes it.
         report = make_report(findings, context, sources, seg) if profile.wants("sr") else None
     except (ValueError, TypeError) as error:
         # highdicom refuses bad input with these; values in its messages may name the patient.

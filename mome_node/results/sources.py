@@ -19,6 +19,7 @@ from pydicom.valuerep import DA, TM
 from mome_node.dicom.geometry import Grid
 from mome_node.dicom.header import FrameRef
 from mome_node.errors import ResultError
+from mome_node.results.inherited import settle
 from mome_node.volumes.volume import Volume
 
 # Type 2 of the Patient and General Study modules: present even when empty.
@@ -161,7 +162,10 @@ class SourceImages:
         return plane
 
     def patient_and_study(self) -> Dataset:
-        """Patient and study elements of the source, decoded, as every result carries them."""
+        """Patient and study elements of the source, decoded, as every result carries them.
+
+        Optional ones that are not valid are left out.
+        """
         result = Dataset()
         result.StudyInstanceUID = str(_required(self.first, "StudyInstanceUID"))
         for keyword in (*_ALWAYS, *_WHERE_PRESENT):
@@ -171,6 +175,7 @@ class SourceImages:
             elif keyword in _ALWAYS:
                 setattr(result, keyword, "")
         _blank_what_does_not_parse(result)
+        settle(result)
         return result
 
 
@@ -224,7 +229,7 @@ def _decoded_copy(element: DataElement) -> DataElement:
 def _decoded_item(item: Dataset) -> Dataset:
     copy = Dataset()
     for element in item:
-        if element.keyword != "SpecificCharacterSet":
+        if element.keyword != "SpecificCharacterSet" and not element.tag.is_private:
             copy.add(_decoded_copy(element))
     return copy
 

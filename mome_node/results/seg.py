@@ -83,17 +83,14 @@ def frame_count(findings: Findings, profile: ResultProfile) -> int:
 
 
 def seg_left_out(findings: Findings, profile: ResultProfile) -> str:
-    """Why there is no SEG of the regions, in words for the report; empty where there is one.
+    """Why no SEG of the regions is made, in words for the report; empty where one is.
 
     Raises ResultError as frame_count does.
     """
     count, limit = frame_count(findings, profile), profile.max_frames
     if not limit or count <= limit:
         return ""
-    return (
-        f"No segmentation was made: it would have {count} frames, and the destination takes at "
-        f"most {limit}."
-    )
+    return f"it would have {count} frames, and the destination takes at most {limit}"
 
 
 def _filled(findings: Findings) -> NDArray[np.bool_]:

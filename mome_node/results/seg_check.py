@@ -89,7 +89,7 @@ def _check_frames(seg: Segmentation, findings: Findings, sources: SourceImages) 
     if (seg.Columns, seg.Rows) != (columns, rows):
         raise _differs(f"{seg.Columns} × {seg.Rows} pixels, not {columns} × {rows}")
     references = {_named(sources.key_reference(z)): z for z in range(count)}
-    stacks = [np.ascontiguousarray(r.mask.transpose(2, 1, 0)) for r in findings.regions]
+    stacks = [_Stack(region.mask) for region in findings.regions]
     seen = np.zeros((len(findings.regions), count), dtype=bool)
     sums = np.zeros((len(findings.regions), 4))  # voxels, and the sum of their places in mm
     for number, own in enumerate(seg.PerFrameFunctionalGroupsSequence, start=1):
@@ -111,36 +111,50 @@ def _check_frames(seg: Segmentation, findings: Findings, sources: SourceImages) 
         if not _same_place(plane, sources.key_plane(z)):
             raise _differs(f"{place} elsewhere than its source image")
         pixels = seg.get_stored_frame(number).astype(bool)  # (rows, columns)
-        if not np.array_equal(pixels, stacks[index][z]):
+        if not stacks[index].is_slice(z, pixels):
             raise _differs(f"other pixels in {place} than {region.tracking_id} on slice {z}")
         sums[index] += _voxels_and_places(pixels, plane)
     for region, stack, shown, total in zip(findings.regions, stacks, seen, sums, strict=True):
-        if (stack.any(axis=(1, 2)) & ~shown).any():
+        if not shown[stack.slices].all():
             raise _differs(f"no frame for a slice that {region.tracking_id} meets")
         _check_center(region, stack, total, grid)
 
 
-def _check_center(
-    region: Region, stack: NDArray[np.bool_], total: NDArray[np.float64], grid: Grid
-) -> None:
+def _check_center(region: Region, stack: _Stack, total: NDArray[np.float64], grid: Grid) -> None:
     """The centre of mass in the patient: by the frames' planes, and by mask and grid.
 
-    ``stack`` is the mask (z, y, x), ``total`` voxels and the sum of their places, as read back.
+    ``total`` is voxels and the sum of their places, as read back.
     """
-    filled: NDArray[np.bool_] = np.any(stack, axis=(1, 2))
-    z, y, x = (_mean_index(filled, stack, axis) for axis in range(3))
-    expected = np.array(grid.to_patient((x, y, z)))
+    expected = np.array(grid.to_patient(stack.center()))
     off = float(np.linalg.norm(total[1:] / max(total[0], 1.0) - expected))
     if not off <= SAME_CENTER_MM:
         raise _differs(f"{region.tracking_id} {off:.1f} mm off its place in the patient")
 
 
-def _mean_index(filled: NDArray[np.bool_], stack: NDArray[np.bool_], axis: int) -> float:
-    """The mean index along an axis of (z, y, x); only the slices that are ``filled`` are read."""
-    others = tuple(other for other in range(3) if other != axis)
-    counts = stack[filled].sum(axis=others)
-    indices = np.flatnonzero(filled) if axis == 0 else np.arange(counts.size)
-    return float((counts * indices).sum() / counts.sum())
+class _Stack:
+    """The slices of a mask bool (x, y, z) that are not empty, each as an image (rows, columns)."""
+
+    def __init__(self, mask: NDArray[np.bool_]) -> None:
+        self.slices = np.flatnonzero(mask.any(axis=(0, 1)))
+        self._images = np.ascontiguousarray(mask[:, :, self.slices].transpose(2, 1, 0))
+
+    def is_slice(self, z: int, pixels: NDArray[np.bool_]) -> bool:
+        """Whether an image (rows, columns) is one slice of the mask, pixel by pixel."""
+        at = int(np.searchsorted(self.slices, z))
+        if at == self.slices.size or self.slices[at] != z:
+            return not pixels.any()
+        return bool(np.array_equal(pixels, self._images[at]))
+
+    def center(self) -> tuple[float, float, float]:
+        """The mean index (x, y, z) of the mask's voxels."""
+        counts = [self._images.sum(axis=axes) for axes in ((0, 1), (0, 2), (1, 2))]
+        x, y, z = (
+            float((count * index).sum() / count.sum())
+            for count, index in zip(
+                counts, (*(np.arange(c.size) for c in counts[:2]), self.slices), strict=True
+            )
+        )
+        return x, y, z
 
 
 def _voxels_and_places(pixels: NDArray[np.bool_], plane: Plane) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import Final
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
-from mome_node.errors import InvalidResultError
+from mome_node.errors import InvalidResultError, ResultError
 from mome_node.results.dciodvfy import dciodvfy_errors
 from mome_node.results.findings import Findings
 from mome_node.results.iod_check import iod_faults
@@ -66,7 +66,8 @@ def _refuse(kind: str, faults: tuple[str, ...]) -> None:
 
 def _own_faults(path: Path) -> tuple[str, ...]:
     try:
-        dataset = dcmread(path)
-    except (InvalidDicomError, EOFError, ValueError):
+        return iod_faults(dcmread(path))
+    except (InvalidDicomError, EOFError, OSError, ValueError):  # sequences are read when looked at
         return ("it cannot be read back",)
-    return iod_faults(dataset)
+    except ResultError as error:
+        return (str(error),)

@@ -124,12 +124,10 @@ def _branch_faults(
                 yield f"{place}ReferencedContentItemIdentifier names no item"
                 continue
             target = found
-        relationship = item.get("RelationshipType", "")
+        relationship = str(item.get("RelationshipType", ""))
         if not relationship:
             yield f"{place}RelationshipType is missing or empty"
-        elif not rules.allow(
-            relationship, parent.get("ValueType", ""), target.get("ValueType", "")
-        ):
+        elif not rules.allow(relationship, _value_type(parent), _value_type(target)):
             yield f"{place}RelationshipType is none that may be between the two value types"
         if target is item:
             yield from _item_faults(item, place, evidence)
@@ -137,7 +135,7 @@ def _branch_faults(
 
 
 def _item_faults(item: Dataset, at: str, evidence: frozenset[str]) -> Iterator[str]:
-    value_type = item.get("ValueType", "")
+    value_type = _value_type(item)
     if value_type not in NEEDS:
         yield f"{at}ValueType is missing or none of the standard's"
         return
@@ -160,6 +158,10 @@ def _item_faults(item: Dataset, at: str, evidence: frozenset[str]) -> Iterator[s
         uid = str(reference.get("ReferencedSOPInstanceUID", ""))
         if uid and uid not in evidence:
             yield f"{at}ReferencedSOPSequence[1] names an instance that is not in the evidence"
+
+
+def _value_type(item: Dataset) -> str:
+    return str(item.get("ValueType", ""))
 
 
 def _measured_faults(item: Dataset) -> Iterator[str]:

@@ -7,12 +7,12 @@ the segments and frames say they are of. highdicom reads the very bytes that wil
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Final
 
 import numpy as np
 from highdicom.seg import Segmentation, segread
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from mome_node.dicom import codes
 from mome_node.dicom.geometry import Grid
@@ -28,8 +28,8 @@ SAME_PLANE_MM = 1e-3
 
 SAME_COSINE = 1e-5
 
-_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, InvalidDicomError)
-"""What a reader says to an object that lacks what it looks for."""
+_LACKS: Final = (AttributeError, LookupError, TypeError, ValueError)
+"""What Python says where something is looked for that the object does not have."""
 
 
 def check_segmentation(encoded: bytes, findings: Findings, sources: SourceImages) -> None:
@@ -38,9 +38,13 @@ def check_segmentation(encoded: bytes, findings: Findings, sources: SourceImages
     Raises InvalidResultError that says what differs; ResultError as SourceImages does.
     """
     try:
-        _compare(segread(BytesIO(encoded)), findings, sources)
-    except _UNREADABLE as error:
-        raise InvalidResultError("the segmentation cannot be read back whole") from error
+        seg = segread(BytesIO(encoded))
+    except Exception as error:  # readers say anything to what is broken
+        raise InvalidResultError("the segmentation cannot be read back") from error
+    try:
+        _compare(seg, findings, sources)
+    except _LACKS as error:
+        raise InvalidResultError("the segmentation, read back, lacks what places it") from error
 
 
 def _compare(seg: Segmentation, findings: Findings, sources: SourceImages) -> None:

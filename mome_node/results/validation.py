@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.config import disable_value_validation
 
 from mome_node.errors import InvalidResultError, ResultError
 from mome_node.results.dciodvfy import dciodvfy_errors
 from mome_node.results.findings import Findings
 from mome_node.results.iod_check import iod_faults
+from mome_node.results.result_set import encode
 from mome_node.results.seg_check import check_segmentation
 from mome_node.results.sources import SourceImages
 
@@ -65,9 +68,18 @@ def _refuse(kind: str, faults: tuple[str, ...]) -> None:
 
 
 def _own_faults(path: Path) -> tuple[str, ...]:
+    encoded = path.read_bytes()
     try:
-        return iod_faults(dcmread(path))
-    except (InvalidDicomError, EOFError, OSError, ValueError):  # sequences are read when looked at
+        with disable_value_validation():  # its warnings would quote values
+            if encode(dcmread(BytesIO(encoded))) != encoded:  # it breaks off, or has a wrong length
+                return ("it does not read back as the same bytes",)
+            dataset = dcmread(BytesIO(encoded))
+            deque(dataset.iterall(), maxlen=0)  # values are decoded when they are looked at
+    except Exception:  # noqa: BLE001  # readers say anything to what is broken
         return ("it cannot be read back",)
+    try:
+        return iod_faults(dataset)
     except ResultError as error:
         return (str(error),)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return ("an attribute is not of the kind that its name says",)

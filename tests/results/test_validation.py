@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from structlog.testing import capture_logs
 
@@ -235,3 +237,19 @@ def test_dciodvfy_is_found_on_the_path_and_beside_the_running_python(
     monkeypatch.setattr(sys, "executable", str(python))
     assert find_dciodvfy() == tool
     assert os.access(dciodvfy.find_dciodvfy() or "", os.X_OK)
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(part=st.floats(0, 1, exclude_max=True), kind=st.sampled_from(["sr", "seg"]))
+def test_a_file_that_breaks_off_anywhere_is_no_valid_one(
+    part: float, kind: str, make_exam: Callable[..., Any], context: ResultContext, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{kind}.dcm"
+    if not path.exists():
+        objects(make_exam(), context, tmp_path)
+    broken = tmp_path / "broken.dcm"
+    whole = path.read_bytes()
+    broken.write_bytes(whole[: int(part * len(whole))])
+    assert validate(broken)

@@ -17,6 +17,7 @@ from mome_node.catalog import (
     rejections,
     results,
     studies,
+    withdrawals,
 )
 from mome_node.catalog.arrivals import ArrivalWriter, FurtherArrivals
 from mome_node.catalog.availability import NoticeLedger
@@ -34,11 +35,13 @@ from mome_node.catalog.records import (
     InstanceRecord,
     NoteRecord,
     Receipt,
+    RejectionRow,
     ResultRecord,
     ResultRow,
     Route,
     SeriesCount,
     StudyRecord,
+    Superseded,
 )
 from mome_node.catalog.states import StudyState
 from mome_node.dicom.rejection_note import RejectionNote
@@ -200,7 +203,8 @@ class Catalog:
             session.flush()
             after = studies.find(session, study_uid)
             if supersedes_results:
-                results.supersede(session, study_uid, after.revision, f"since: {cause}", at)
+                kind = Superseded.WITHDRAWN
+                results.supersede(session, study_uid, after.revision, f"since: {cause}", at, kind)
             return after
 
     def note_waiting(self, study_uid: str, reason: str) -> None:
@@ -341,6 +345,28 @@ class Catalog:
         """Put the current revision's results in the outbox again; how many deliveries."""
         with self._database.write() as session:
             return results.resend(session, study_uid, cause, at)
+
+    def withdraw(self, study_uid: str, cause: str, at: datetime) -> int:
+        """Take back every result of a study that stands; how many. CatalogError if none does."""
+        with self._database.write() as session:
+            return withdrawals.withdraw(session, study_uid, cause, at)
+
+    def studies_to_tell_of(self, *, limit: int = 100) -> tuple[str, ...]:
+        """Return studies with results that destinations have to be told to take back."""
+        with self._database.read() as session:
+            return withdrawals.studies_to_tell_of(session, limit)
+
+    def to_reject(self, study_uid: str) -> tuple[tuple[str, Superseded, ResultRecord], ...]:
+        """Return (destination, why, result) for all of a study that has to be rejected there."""
+        with self._database.read() as session:
+            return withdrawals.to_reject(session, study_uid)
+
+    def add_rejections(
+        self, study_uid: str, rejections: Sequence[RejectionRow], at: datetime
+    ) -> None:
+        """Keep rejection notes and put them in the outbox, once. CatalogError."""
+        with self._database.write() as session:
+            withdrawals.add_rejections(session, study_uid, rejections, at)
 
     # Flags
 

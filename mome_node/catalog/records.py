@@ -47,6 +47,13 @@ class DeliveryState(StrEnum):
         return self in (DeliveryState.PENDING, DeliveryState.SENT)
 
 
+class Superseded(StrEnum):
+    """Why a result does not stand any more."""
+
+    REPLACED = "replaced"  # a later revision says more, or better
+    WITHDRAWN = "withdrawn"  # of the wrong patient or images, or taken back by a person
+
+
 class Availability(StrEnum):
     """Instance Availability (0008,0056), PS3.3 C.4.23.1.1; the least available last."""
 
@@ -234,6 +241,15 @@ class Route:
     destination: str
     profile: str
     is_held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RejectionRow:
+    """A rejection note, the results that it takes back (SOP Instance UIDs), and who is told."""
+
+    note: ResultRow
+    rejected: frozenset[str]
+    destinations: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

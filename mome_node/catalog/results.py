@@ -16,6 +16,7 @@ from mome_node.catalog.records import (
     ResultRecord,
     ResultRow,
     Route,
+    Superseded,
 )
 from mome_node.catalog.states import StudyState
 from mome_node.catalog.tables import (
@@ -52,20 +53,28 @@ def add(
     if study.state in _RESULTS_ARE_OUT and not missing:
         return
     for row in missing:
-        session.add(_result(study_uid, revision, row))
+        keep(session, study_uid, revision, row)
     session.flush()
     for row in rows:
         for route in routes:
             if row.profile == route.profile:
-                _put_in_outbox(session, row.sop_instance_uid, route, at)
-    supersede(session, study_uid, revision, f"by those of revision {revision}", at)
+                put_in_outbox(session, row.sop_instance_uid, route, at)
+    kind = Superseded.WITHDRAWN if study.changed_since_results.endangers else Superseded.REPLACED
+    supersede(session, study_uid, revision, f"by those of revision {revision}", at, kind)
     studies.transition(session, study_uid, StudyState.REPORTING, StudyState.DELIVERING, cause, at)
 
 
-def supersede(session: Session, study_uid: str, before: int, why: str, at: datetime) -> int:
+def supersede(
+    session: Session,
+    study_uid: str,
+    before: int,
+    why: str,
+    at: datetime,
+    kind: Superseded = Superseded.REPLACED,
+) -> int:
     """Flag the results of all revisions below ``before``: what they say holds no more; how many.
 
-    What of them has not been sent yet is not sent any more.
+    What of them has not been sent yet is not sent any more. Rejection notes stand for ever.
     """
     flagged = session.scalars(
         update(ResultTable)
@@ -73,15 +82,16 @@ def supersede(session: Session, study_uid: str, before: int, why: str, at: datet
             ResultTable.study_uid == study_uid,
             ResultTable.revision < before,
             ResultTable.superseded_at.is_(None),
+            ResultTable.kind != "rejection",
         )
-        .values(superseded_at=at)
+        .values(superseded_at=at, superseded_as=kind.value)
         .returning(ResultTable.sop_instance_uid)
     ).all()
     session.execute(
         update(DeliveryTable)
         .where(
             DeliveryTable.sop_instance_uid.in_(flagged),
-            DeliveryTable.state == DeliveryState.PENDING.value,
+            DeliveryTable.state.in_([DeliveryState.PENDING.value, DeliveryState.HELD.value]),
         )
         .values(state=DeliveryState.WITHDRAWN.value, next_attempt_at=None)
     )
@@ -97,22 +107,30 @@ def _is_known(session: Session, row: ResultRow) -> bool:
     return found is not None
 
 
-def _result(study_uid: str, revision: int, row: ResultRow) -> ResultTable:
-    return ResultTable(
-        sop_instance_uid=row.sop_instance_uid,
-        sop_class_uid=row.sop_class_uid,
-        kind=row.kind,
-        study_uid=study_uid,
-        revision=revision,
-        key=row.key,
-        sha256=row.sha256,
-        created_at=row.created_at,
-        superseded_at=None,
-        profile=row.profile,
+def keep(session: Session, study_uid: str, revision: int, row: ResultRow) -> bool:
+    """Keep a result; False if it is there. CatalogError if that one has other bytes."""
+    if _is_known(session, row):
+        return False
+    session.add(
+        ResultTable(
+            sop_instance_uid=row.sop_instance_uid,
+            sop_class_uid=row.sop_class_uid,
+            kind=row.kind,
+            study_uid=study_uid,
+            revision=revision,
+            key=row.key,
+            sha256=row.sha256,
+            created_at=row.created_at,
+            superseded_at=None,
+            profile=row.profile,
+        )
     )
+    session.flush()
+    return True
 
 
-def _put_in_outbox(session: Session, sop_instance_uid: str, route: Route, at: datetime) -> None:
+def put_in_outbox(session: Session, sop_instance_uid: str, route: Route, at: datetime) -> None:
+    """Have a result sent to a destination, or wait there until a person lets it go."""
     found = session.scalar(
         select(DeliveryTable).where(
             DeliveryTable.sop_instance_uid == sop_instance_uid,
@@ -198,10 +216,7 @@ def of_study(session: Session, study_uid: str) -> tuple[ResultRecord, ...]:
         .where(ResultTable.study_uid == study_uid)
         .order_by(ResultTable.revision, ResultTable.kind, ResultTable.sop_instance_uid)
     )
-    return tuple(
-        ResultRecord(row.study_uid, row.revision, _value(row), row.superseded_at, row.rejected_by)
-        for row in session.scalars(statement)
-    )
+    return tuple(record_of(row) for row in session.scalars(statement))
 
 
 def due(session: Session, now: datetime, limit: int) -> tuple[DeliveryRecord, ...]:
@@ -257,7 +272,7 @@ def _records(
             delivery_id=delivery.id,
             study_uid=result.study_uid,
             revision=result.revision,
-            result=_value(result),
+            result=value_of(result),
             destination=delivery.destination,
             state=DeliveryState(delivery.state),
             attempts=delivery.attempts,
@@ -273,7 +288,15 @@ def _records(
     )
 
 
-def _value(row: ResultTable) -> ResultRow:
+def record_of(row: ResultTable) -> ResultRecord:
+    """The result that a row holds, with the study that it is of."""
+    return ResultRecord(
+        row.study_uid, row.revision, value_of(row), row.superseded_at, row.rejected_by
+    )
+
+
+def value_of(row: ResultTable) -> ResultRow:
+    """The result that a row holds."""
     return ResultRow(
         sop_instance_uid=row.sop_instance_uid,
         sop_class_uid=row.sop_class_uid,

@@ -20,6 +20,7 @@ from mome_node.cli import (
     serve,
     studies,
     survey,
+    withdrawal,
 )
 from mome_node.cli.output import complain
 from mome_node.errors import NodeError
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in (
         *(demo, serve, install, survey, evaluate, phantom),
-        *(models, studies, quarantine, bench),
+        *(models, studies, withdrawal, quarantine, bench),
     ):
         module.add_commands(commands)
     return parser

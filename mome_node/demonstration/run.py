@@ -24,7 +24,7 @@ from mome_node.catalog.states import StudyState
 from mome_node.demonstration.pacs.choose import start_pacs
 from mome_node.demonstration.pacs.pacs import LOOPBACK, DicomAddress, Pacs, free_port
 from mome_node.errors import NodeError
-from mome_node.jobs.stages import findings_dir
+from mome_node.jobs.evaluation_request import findings_dir
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import Vendor
 from mome_node.phantom.render import render_exam
@@ -138,7 +138,9 @@ def _travel(
     delivered = time.monotonic()
     read_back = pacs.results_of(study_uid, work / "read-back")
     elapsed = time.monotonic() - began
-    files = _collect(read_back, findings_dir(settings.node.data_dir, study), out)
+    files = _collect(
+        read_back, findings_dir(settings.node.data_dir, study_uid, study.revision), out
+    )
     stages = {
         "PACS stores the exam": stored - began,
         "PACS forwards it, node receives": forwarded - stored,

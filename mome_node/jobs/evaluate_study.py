@@ -29,7 +29,13 @@ from mome_node.jobs.reading import (
     inputs_digest,
     read_study,
 )
-from mome_node.jobs.requests import Evaluated, EvaluationRequest, MadeObject, NotEvaluated
+from mome_node.jobs.requests import (
+    FINDINGS,
+    Evaluated,
+    EvaluationRequest,
+    MadeObject,
+    NotEvaluated,
+)
 from mome_node.mome.preprocess import ModelInputs
 from mome_node.results.context import ResultContext
 from mome_node.results.debug_pictures import PreparationSteps, write_debug_pictures
@@ -42,7 +48,6 @@ from mome_node.results.wording import marked_label
 from mome_node.volumes.volume import Exam
 
 Progress = Callable[[str], None]
-FINDINGS = "findings.json"
 
 
 def evaluate_study(

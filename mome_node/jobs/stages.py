@@ -6,7 +6,6 @@ state table; whoever runs it twice, or after a crash, changes nothing that was d
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,8 +27,9 @@ from mome_node.catalog.changes import OFFERED, HoldReason
 from mome_node.catalog.records import EventRecord, StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.errors import CatalogError, NodeError, StorageError
-from mome_node.jobs.deadline import cause_of, is_freed_by_hand, least_rules, shortfall
+from mome_node.jobs.deadline import cause_of, is_freed_by_hand
 from mome_node.jobs.eligibility import no_model_reason, refusals, rules_for
+from mome_node.jobs.evaluation_request import request_for
 from mome_node.jobs.holding import to_hold
 from mome_node.jobs.known_headers import KnownHeaders
 from mome_node.jobs.looking import Look, look_at
@@ -39,12 +39,11 @@ from mome_node.jobs.requests import (
     NOT_TRIED_AGAIN,
     Evaluated,
     EvaluationInterruptedError,
-    EvaluationRequest,
     Evaluator,
     InstalledModel,
     NotEvaluated,
 )
-from mome_node.jobs.result_files import keep, predecessors
+from mome_node.jobs.result_files import keep
 from mome_node.jobs.retries import TRIED_AGAIN
 from mome_node.jobs.site_policy import SitePolicy
 from mome_node.jobs.timers import place
@@ -238,7 +237,7 @@ class Stages:
 
     def _evaluate(self, study: StudyRecord, sources: tuple[SourceInstance, ...]) -> None:
         """From inferring to delivering, or to where the evaluation says that it belongs."""
-        request = self._request(study, sources)
+        request = request_for(study, sources, self.catalog, self.store, self.policy, self.data_dir)
         outcome = self.evaluator.evaluate(request)
         if isinstance(outcome, NotEvaluated):
             self._end_without_results(study, outcome)
@@ -270,34 +269,6 @@ class Stages:
             target,
             outcome.reason,
             supersedes=not outcome.quarantine and study.revision_change.withdraws,
-        )
-
-    def _request(
-        self, study: StudyRecord, sources: tuple[SourceInstance, ...]
-    ) -> EvaluationRequest:
-        events = self.catalog.events_of(study.study_uid)
-        assembled_at = [e.at for e in events if e.target is StudyState.ASSEMBLED][-1]
-        results = self.catalog.results_of(study.study_uid)
-        lacking = shortfall(events)
-        return EvaluationRequest(
-            study_uid=study.study_uid,
-            revision=study.revision,
-            instances=sources,
-            rules=least_rules(self.policy.rules) if lacking else self.policy.rules,
-            profiles=self.policy.profiles,
-            station_name=self.policy.station_name,
-            recorded_at=assembled_at.astimezone(),
-            out_dir=findings_dir(self.data_dir, study),
-            pictures=True,
-            predecessors=predecessors(
-                study.revision,
-                results,
-                self.policy.routes,
-                self.catalog.deliveries_of(study.study_uid),
-                self.store,
-            ),
-            issue=study.issue,
-            lacking=lacking,
         )
 
     def _fail(self, study_uid: str, error: Exception) -> None:
@@ -357,9 +328,3 @@ def _predicted(outcome: Evaluated) -> str:
 def _told(error: Exception) -> str:
     """An error in words for the catalogue; foreign words may name a patient."""
     return str(error) if isinstance(error, NodeError) else f"unexpected {type(error).__name__}"
-
-
-def findings_dir(data_dir: Path, study: StudyRecord) -> Path:
-    """Where findings.json and the pictures of a revision are kept; UIDs never make paths."""
-    name = hashlib.sha256(study.study_uid.encode()).hexdigest()[:32]
-    return data_dir / "findings" / name / f"revision-{study.revision}"

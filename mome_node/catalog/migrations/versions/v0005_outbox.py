@@ -17,6 +17,9 @@ def upgrade() -> None:
         studies.add_column(sa.Column("issue", sa.Integer(), nullable=False, server_default="0"))
     with op.batch_alter_table("results") as results:
         results.add_column(sa.Column("profile", sa.String(16), nullable=False, server_default=""))
+        results.add_column(
+            sa.Column("superseded_as", sa.String(16), nullable=False, server_default="")
+        )
         results.add_column(sa.Column("rejected_by", _UID, nullable=False, server_default=""))
     with op.batch_alter_table("deliveries") as deliveries:
         deliveries.add_column(sa.Column("transaction_uid", _UID, nullable=True))

@@ -40,6 +40,7 @@ LATERALITY: Final = {
 }  # CID 244
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
 CONCLUSION: Final = Code("121077", "DCM", "Conclusion")
+ENGLISH: Final = Code("en-US", "RFC5646", "English (United States)")  # CID 5000
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
 IMAGE_LIBRARY: Final = Code("111028", "DCM", "Image Library")  # TID 1600
 IMAGE_LIBRARY_GROUP: Final = Code("126200", "DCM", "Image Library Group")
@@ -172,6 +173,21 @@ NOT_ASSESSED: Final = _private("NOT_ASSESSED", "Not assessed", "What the node do
 KNOWN: Final = _private(
     "KNOWN", "Known from the site", "What the site says of the study that the node cannot see."
 )
+NOT_EVALUATED: Final = _private(
+    "NOT_EVALUATED", "Not evaluated", "Why a study was not evaluated, in words."
+)
+REASON: Final = _private(
+    "REASON",
+    "Reason for not evaluating",
+    "Why a study was not evaluated. The value is a code of this scheme, from the table of reasons "
+    "or from the table of checks; a text beside it says what was found.",
+)
+MODEL_ASKED: Final = _private(
+    "MODEL_ASKED", "Model asked", "A model that did not evaluate the study, and why."
+)
+SERIES_SEEN: Final = _private(
+    "SERIES_SEEN", "Series seen", "A series of a study that was not evaluated, and its role."
+)
 FAILED_CHECK: Final = _private(
     "FAILED_CHECK",
     "Failed check of the exam's fitness",
@@ -206,6 +222,10 @@ PRIVATE_CODES: Final = (
     FIELD_TEXT,
     NOT_ASSESSED,
     KNOWN,
+    NOT_EVALUATED,
+    REASON,
+    MODEL_ASKED,
+    SERIES_SEEN,
     FAILED_CHECK,
     WARNING,
 )

@@ -22,6 +22,7 @@ from mome_node.jobs.eligibility import (
     judge_headers,
     known_facts,
     no_model_reason,
+    refusal_reasons,
 )
 from mome_node.jobs.image_checks import image_failures
 from mome_node.jobs.models import LoadedModel
@@ -58,7 +59,11 @@ OnInputs = Callable[[Exam, ModelInputs], None]
 
 
 class NoModelError(ModelInputError):
-    """No installed model may evaluate this exam."""
+    """No installed model may evaluate this exam; ``reasons`` are the checks that forbid it."""
+
+    def __init__(self, refused: Sequence[Refusal]) -> None:
+        super().__init__(no_model_reason(refused))
+        self.reasons = refusal_reasons(refused)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,7 +188,7 @@ def _allowed(
     """The models to run, the primary one first, and every task that is not run with its reason."""
     refused = [Refusal(t, refusing(j)) for t, j in judged.items() if refusing(j)]
     if len(refused) == len(models):
-        raise NoModelError(no_model_reason(refused))
+        raise NoModelError(refused)
     of_task = {model.package.statement.task: model for model in models}
     reasons = {t: "no model installed" for t in TASKS if t not in of_task}
     reasons |= {refusal.task: refusal.text for refusal in refused}

@@ -49,6 +49,9 @@ MAGNETIC_RESONANCE: Final = Code("MR", "DCM", "Magnetic Resonance")  # CID 29
 SERIES_INSTANCE_UID: Final = Code("112002", "DCM", "Series Instance UID")
 SOURCE: Final = Code("260753009", "SCT", "Source")
 PERCENT: Final = Code("%", "UCUM", "Percent")
+SECOND: Final = Code("s", "UCUM", "second")
+SECOND_PER_MM2: Final = Code("s/mm2", "UCUM", "s/mm2")
+DIFFUSION_B_VALUE: Final = Code("113240", "DCM", "Source image diffusion b-value")
 SERIES_ROLES: Final = {
     "dce": Code("130567", "DCM", "Dynamic Contrast-Enhanced Acquisition"),
     "dwi": Code("113043", "DCM", "Diffusion weighted"),
@@ -134,6 +137,13 @@ SERIES_ROLE: Final = _private(
     "What the series was used as: dynamic contrast-enhanced, diffusion weighted or T2 weighted.",
 )
 
+PHASE_TIME: Final = _private(
+    "PHASE_TIME",
+    "Time after the pre-contrast phase",
+    "Seconds from the pre-contrast phase to a phase of the series, for each phase in it whose "
+    "time is known.",
+)
+
 LABEL: Final = _private("LABEL", "Label", "The site's label for these results.")
 SYNTHETIC: Final = _private("SYNTHETIC", "Synthetic data", "Says that the results are synthetic.")
 CHANGES: Final = _private(
@@ -205,6 +215,7 @@ PRIVATE_CODES: Final = (
     EVALUATED_FIELD,
     EXAM_SCORES,
     SERIES_ROLE,
+    PHASE_TIME,
     LABEL,
     SYNTHETIC,
     CHANGES,

@@ -77,6 +77,7 @@ class SeriesUse:
     """One series of the study: what it was taken for and what it was used as.
 
     ``frames`` are the image planes of it that a model read: the report's image library lists them.
+    ``times_s`` are the known times of the phases among them, in seconds after the pre-contrast one.
     """
 
     series_uid: str
@@ -86,6 +87,7 @@ class SeriesUse:
     used_as: str | None  # "dce", "dwi", "t2"; None: left out
     reason: str
     frames: tuple[FrameRef, ...] = ()
+    times_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,14 +25,13 @@ from mome_node.results.canvas import (
 from mome_node.results.chart import contributions_picture
 from mome_node.results.display import View, grey_slice, view_of
 from mome_node.results.findings import Findings, Region
+from mome_node.results.label import DEFAULT_LABEL, Audience, marked_label
 from mome_node.results.measurement_groups import EDGE_MARGIN, FIELD_NAME, field_polygon
 from mome_node.results.outline import outline
 from mome_node.results.wording import (
-    DEFAULT_LABEL,
     NO_SIDE,
     REGION_MEANING,
     explanation,
-    marked_label,
     region_text,
     score_value,
     task_name,
@@ -48,7 +47,10 @@ REGION_COLOURS: Final = ((255, 176, 0), (0, 224, 255), (255, 92, 205), (140, 255
 
 
 def write_pictures(
-    findings: Findings, out_dir: Path, label: str = DEFAULT_LABEL
+    findings: Findings,
+    out_dir: Path,
+    label: str = DEFAULT_LABEL,
+    audience: Audience = "research",
 ) -> tuple[Path, ...]:
     """Write slice.png, overlay.png and contributions.png into ``out_dir`` and name them.
 
@@ -56,7 +58,7 @@ def write_pictures(
     ``overlay.png`` the post-contrast image with the outlines of the regions that it meets.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    marks = marked_label(findings, label)
+    marks = marked_label(findings, label, audience)
     pictures = {
         "slice.png": _slice_picture(findings, marks),
         "overlay.png": _overlay_picture(findings, marks),

@@ -39,6 +39,7 @@ LATERALITY: Final = {
     "R": Code("24028007", "SCT", "Right"),
 }  # CID 244
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
+CONCLUSION: Final = Code("121077", "DCM", "Conclusion")
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
 IMAGE_LIBRARY: Final = Code("111028", "DCM", "Image Library")  # TID 1600
 IMAGE_LIBRARY_GROUP: Final = Code("126200", "DCM", "Image Library Group")
@@ -126,6 +127,12 @@ EVALUATED_FIELD: Final = _private(
     "The field of the images that a model evaluated, drawn as a box so that viewers show the "
     "exam's scores beside it. Marks no abnormality.",
 )
+EXAM_SCORES: Final = _private(
+    "EXAM_SCORES",
+    "Scores of the exam, not a finding",
+    "A group that holds the exam's scores and what the modalities contributed to them. Marks no "
+    "abnormality.",
+)
 SERIES_ROLE: Final = _private(
     "SERIES_ROLE",
     "Series role",
@@ -134,6 +141,11 @@ SERIES_ROLE: Final = _private(
 
 LABEL: Final = _private("LABEL", "Label", "The site's label for these results.")
 SYNTHETIC: Final = _private("SYNTHETIC", "Synthetic data", "Says that the results are synthetic.")
+CHANGES: Final = _private(
+    "CHANGES",
+    "What changed",
+    "That the report takes the place of an earlier one, why, and how that differed.",
+)
 SCORE_TEXT: Final = _private(
     "SCORE_TEXT", "Score", "A task's score with its calibration, in words."
 )
@@ -198,9 +210,11 @@ PRIVATE_CODES: Final = (
     SHARE_OUTSIDE,
     INFLUENCING_REGION,
     EVALUATED_FIELD,
+    EXAM_SCORES,
     SERIES_ROLE,
     LABEL,
     SYNTHETIC,
+    CHANGES,
     SCORE_TEXT,
     SCORE_CLASS,
     OPERATING_POINT,

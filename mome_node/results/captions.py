@@ -7,15 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mome_node.results.findings import Findings, Region
-from mome_node.results.wording import (
-    NO_REGION,
-    NO_SIDE,
-    REGION_MEANING,
-    explanation,
-    region_text,
-    score_value,
-    task_name,
-)
+from mome_node.results.phrases import region_text, task_name
+from mome_node.results.wording import NO_REGION, NO_SIDE, REGION_MEANING, explanation, score_value
 
 
 def slice_number(findings: Findings, slice_index: int) -> str:

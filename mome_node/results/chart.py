@@ -20,14 +20,13 @@ from mome_node.results.canvas import (
     line_height,
 )
 from mome_node.results.findings import Findings, TaskScore
-from mome_node.results.wording import (
-    calibration,
-    ensemble,
+from mome_node.results.phrases import (
     modality_name,
     percent,
     points,
     task_name,
 )
+from mome_node.results.wording import calibration, ensemble
 from mome_node.volumes.volume import Modality
 
 WIDTH: Final = 768

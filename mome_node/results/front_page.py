@@ -34,18 +34,19 @@ from mome_node.results.canvas import (
 from mome_node.results.captions import no_region_notes
 from mome_node.results.chart import UNIT, BarSizes, bars_height, draw_bars
 from mome_node.results.findings import Findings, TaskScore
-from mome_node.results.wording import (
+from mome_node.results.phrases import (
     LARGE_SHARE_OUTSIDE,
+    percent,
+    region_text,
+    task_name,
+)
+from mome_node.results.wording import (
     NO_SIDE,
     calibration,
     contributions,
     ensemble,
-    marked_label,
-    percent,
-    region_text,
     share_outside,
     statements,
-    task_name,
 )
 
 TITLE: Final = "Scores of the exam"
@@ -66,30 +67,27 @@ class _Block:
 
 
 def front_page(findings: Findings, label: str, side: int, sizes: TypeSizes) -> Image.Image:
-    """The page, ``side`` pixels high and wide."""
-    marks = marked_label(findings, label)
-    labels = len(label_lines(marks, side, sizes))
+    """The page, ``side`` pixels high and wide; ``label`` has its marks."""
+    labels = len(label_lines(label, side, sizes))
     room = side - head_height(sizes) - foot_height(labels, sizes)
     picture = Image.new("RGB", (side, room), BACKGROUND)
     draw = ImageDraw.Draw(picture)
     top = 0
-    for block in _fitting(findings, label, side, room, sizes):
+    for block in _fitting(findings, side, room, sizes):
         block.draw(draw, top)
         top += block.height
-    return framed(picture, TITLE, [], marks, synthetic=findings.synthetic, sizes=sizes)
+    return framed(picture, TITLE, [], label, synthetic=findings.synthetic, sizes=sizes)
 
 
-def _fitting(
-    findings: Findings, label: str, width: int, room: int, sizes: TypeSizes
-) -> Iterator[_Block]:
+def _fitting(findings: Findings, width: int, room: int, sizes: TypeSizes) -> Iterator[_Block]:
     """What must be said, in the largest type that fits, and as much more as there is room for."""
     for step in _SMALLER:
         smaller = TypeSizes(sizes.title - step, sizes.body - step, sizes.small - step)
         rest = _text(REST, width, smaller.small, MUTED)
-        needed = list(_needed(findings, label, width, smaller))
+        needed = list(_needed(findings, width, smaller))
         if sum(block.height for block in (*needed, rest)) <= room:
             break
-    worth_saying = (_text(t, width, smaller.small, c) for t, c in _worth_saying(findings, label))
+    worth_saying = (_text(t, width, smaller.small, c) for t, c in _worth_saying(findings))
     longest = _MOST_LINES * line_height(smaller.small) + _GAP
     left = room - rest.height
     for block in (*needed, *(block for block in worth_saying if block.height <= longest)):
@@ -99,7 +97,7 @@ def _fitting(
     yield rest
 
 
-def _needed(findings: Findings, label: str, width: int, sizes: TypeSizes) -> Iterator[_Block]:
+def _needed(findings: Findings, width: int, sizes: TypeSizes) -> Iterator[_Block]:
     """The most important first: what does not fit in the smallest type is left to the report."""
     primary, *others = findings.tasks
     yield _score(primary, width, sizes)
@@ -112,7 +110,7 @@ def _needed(findings: Findings, label: str, width: int, sizes: TypeSizes) -> Ite
     for score in others:
         value = f"{percent(score.prediction.probability)}, {calibration(score)}"
         yield _text(f"{task_name(score.task)}: {value}.", width, sizes.body, INK)
-    for text in _said(findings, label, codes.MODALITIES):
+    for text in _said(findings, codes.MODALITIES):
         yield _text(text, width, sizes.body, INK)
     if findings.warnings:
         count = len(findings.warnings)
@@ -129,7 +127,7 @@ def _regions(findings: Findings) -> tuple[str, ...]:
     return regions or no_region_notes(findings)
 
 
-def _worth_saying(findings: Findings, label: str) -> Iterator[tuple[str, Colour]]:
+def _worth_saying(findings: Findings) -> Iterator[tuple[str, Colour]]:
     """The checks that warn, by their fixed names; thresholds; what was not run or looked at."""
     ran = {score.task for score in findings.tasks}
     warned = {f.code for f in findings.fitness if f.task in ran and f.outcome is Outcome.WARN}
@@ -138,13 +136,13 @@ def _worth_saying(findings: Findings, label: str) -> Iterator[tuple[str, Colour]
     for score in findings.tasks[1:]:
         yield f"{task_name(score.task)}: {contributions(score)}.", MUTED
     for concept in (codes.OPERATING_POINT, codes.NOT_RUN):
-        yield from ((text, INK) for text in _said(findings, label, concept))
+        yield from ((text, INK) for text in _said(findings, concept))
     yield f"{task_name(findings.tasks[0].task)} by {model.name} {model.version}.", MUTED
-    yield from ((text, MUTED) for text in _said(findings, label, codes.NOT_ASSESSED))
+    yield from ((text, MUTED) for text in _said(findings, codes.NOT_ASSESSED))
 
 
-def _said(findings: Findings, label: str, concept: PrivateCode) -> Iterable[str]:
-    return (s.text for s in statements(findings, label) if s.concept is concept)
+def _said(findings: Findings, concept: PrivateCode) -> Iterable[str]:
+    return (s.text for s in statements(findings) if s.concept is concept)
 
 
 def _score(score: TaskScore, width: int, sizes: TypeSizes) -> _Block:

@@ -29,7 +29,6 @@ from mome_node.results.front_page import front_page
 from mome_node.results.outline import largest_slice
 from mome_node.results.sections import Section, cut_to_field, projection_section, slice_section
 from mome_node.results.slice_drawing import draw_field, draw_regions, section_picture
-from mome_node.results.wording import marked_label
 
 PAGE: Final = 512
 """Width and height of a page in pixels."""
@@ -63,7 +62,8 @@ class Page:
 def summary_pages(findings: Findings, label: str) -> tuple[Page, ...]:
     """The front page, the slice on which each region is largest, and the projection.
 
-    At most MOST_SLICES slices, each once; without a region the key slice.
+    At most MOST_SLICES slices, each once; without a region the key slice. ``label`` is the label
+    with its marks, as it stands on every page.
     """
     return (
         Page("front", front_page(findings, label, PAGE, PAGE_TYPE), "Scores of the exam"),
@@ -97,10 +97,9 @@ def _image(
     findings: Findings, section: Section, title: str, label: str, *, with_field: bool
 ) -> tuple[Image.Image, tuple[str, str]]:
     """The page of a section, as large as title, notes and label leave room; its directions."""
-    marks = marked_label(findings, label)
     shown = [region for region, _ in section.masks]
     notes = cut(_lines(page_notes(findings, shown)), _MOST_NOTES)
-    labels = label_lines(marks, PAGE, PAGE_TYPE)
+    labels = label_lines(label, PAGE, PAGE_TYPE)
     room = PAGE - head_height(PAGE_TYPE) - foot_height(len(notes) + len(labels), PAGE_TYPE)
     view = fitting_view(section.grid, PAGE, room)
     edge = _EDGE_IN_FIELD if with_field else _EDGE
@@ -110,7 +109,7 @@ def _image(
     draw_regions(picture, section, view, PAGE_TYPE)
     canvas = Image.new("RGB", (PAGE, room), HALO)
     canvas.paste(picture, ((PAGE - view.size[0]) // 2, (room - view.size[1]) // 2))
-    page = framed(canvas, title, notes, marks, synthetic=findings.synthetic, sizes=PAGE_TYPE)
+    page = framed(canvas, title, notes, label, synthetic=findings.synthetic, sizes=PAGE_TYPE)
     return page, (view.edges[1], view.edges[3])
 
 

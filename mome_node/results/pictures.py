@@ -15,21 +15,20 @@ from mome_node.results.captions import region_notes, slice_number
 from mome_node.results.chart import contributions_picture
 from mome_node.results.display import view_of
 from mome_node.results.findings import Findings
+from mome_node.results.label import DEFAULT_LABEL, Audience, marked_label
+from mome_node.results.phrases import task_name
 from mome_node.results.sections import slice_section
 from mome_node.results.slice_drawing import draw_field, draw_regions, section_picture
-from mome_node.results.wording import (
-    DEFAULT_LABEL,
-    NO_SIDE,
-    marked_label,
-    score_value,
-    task_name,
-)
+from mome_node.results.wording import NO_SIDE, score_value
 
 LONGEST_SIDE: Final = 768
 
 
 def write_pictures(
-    findings: Findings, out_dir: Path, label: str = DEFAULT_LABEL
+    findings: Findings,
+    out_dir: Path,
+    label: str = DEFAULT_LABEL,
+    audience: Audience = "research",
 ) -> tuple[Path, ...]:
     """Write slice.png, overlay.png and contributions.png into ``out_dir`` and name them.
 
@@ -37,7 +36,7 @@ def write_pictures(
     ``overlay.png`` the post-contrast image with the outlines of the regions that it meets.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    marks = marked_label(findings, label)
+    marks = marked_label(findings, label, audience)
     pictures = {
         "slice.png": _slice_picture(findings, marks),
         "overlay.png": _overlay_picture(findings, marks),

@@ -21,7 +21,6 @@ from mome_node.results.findings import Findings
 from mome_node.results.pages import Page, PageKind, summary_pages
 from mome_node.results.sources import SourceImages
 from mome_node.results.stamp import equipment, stamp
-from mome_node.results.wording import marked_label
 
 LONG_TEXT: Final = 1024
 """Most characters of a value with VR ST (PS3.5 6.2)."""
@@ -44,7 +43,7 @@ def make_summary(
     Images of slices name the source images that they were made from. Raises ResultError if a
     source header lacks what they refer to.
     """
-    pages = summary_pages(findings, context.label)
+    pages = summary_pages(findings, context.marked_label(findings))
     return tuple(
         _image(page, number, findings, context, sources)
         for number, page in enumerate(pages, start=1)
@@ -83,7 +82,7 @@ def _image(
 
 
 def _described(page: Page, findings: Findings, context: ResultContext) -> str:
-    text = f"{page.title}. {marked_label(findings, context.label)}"
+    text = f"{page.title}. {context.marked_label(findings)}"
     return text[:LONG_TEXT]
 
 

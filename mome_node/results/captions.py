@@ -8,7 +8,14 @@ import numpy as np
 
 from mome_node.results.findings import Findings, Region
 from mome_node.results.phrases import region_text, task_name
-from mome_node.results.wording import NO_REGION, NO_SIDE, REGION_MEANING, explanation, score_value
+from mome_node.results.wording import (
+    NO_REGION,
+    NO_SIDE,
+    REGION_MEANING,
+    SYNTHETIC_MEANING,
+    explanation,
+    score_value,
+)
 
 
 def slice_number(findings: Findings, slice_index: int) -> str:
@@ -45,3 +52,14 @@ def page_notes(findings: Findings, shown: Sequence[Region]) -> tuple[str, ...]:
     if not shown:
         return (score, REGION_MEANING)
     return (score, "; ".join(region_text(region) for region in shown) + ".", REGION_MEANING)
+
+
+def key_object_words(findings: Findings, label: str) -> str:
+    """What a selection of key images is, with the label first; ``label`` has its marks."""
+    if findings.regions:
+        regions = "; ".join(region_text(region) for region in findings.regions)
+        what = f"The slice on which each region is largest. {regions}. {REGION_MEANING}"
+    else:
+        what = f"The slice that the scores are shown on. {' '.join(no_region_notes(findings))}"
+    synthetic = (SYNTHETIC_MEANING,) if findings.synthetic else ()
+    return " ".join((f"{label}.", *synthetic, what))

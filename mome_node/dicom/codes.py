@@ -52,6 +52,12 @@ PERCENT: Final = Code("%", "UCUM", "Percent")
 SECOND: Final = Code("s", "UCUM", "second")
 SECOND_PER_MM2: Final = Code("s/mm2", "UCUM", "s/mm2")
 DIFFUSION_B_VALUE: Final = Code("113240", "DCM", "Source image diffusion b-value")
+NO_UNITS: Final = Code("1", "UCUM", "no units")
+VISUAL_EXPLANATION: Final = Code("130401", "DCM", "Visual explanation")
+MEASUREMENT_METHOD: Final = Code("370129005", "SCT", "Measurement Method")
+QUANTITY: Final = Code("246205007", "SCT", "Quantity")  # PS3.16 CID 7179
+SOURCE_IMAGE: Final = Code("121322", "DCM", "Source image for image processing operation")
+OF_INTEREST: Final = Code("113000", "DCM", "Of Interest")  # CID 7010
 SERIES_ROLES: Final = {
     "dce": Code("130567", "DCM", "Dynamic Contrast-Enhanced Acquisition"),
     "dwi": Code("113043", "DCM", "Diffusion weighted"),
@@ -204,6 +210,23 @@ FAILED_CHECK: Final = _private(
     "A check of the exam that it fails and that the site lets it fail with a warning. The value is "
     "a code of this scheme from the table of checks; a text beside it says what was found.",
 )
+ATTRIBUTION_METHODS: Final = {
+    "integrated gradients at the voxels": _private(
+        "IG_VOXELS",
+        "Integrated gradients at the voxels",
+        "Integrated gradients (arXiv 1703.01365) of an exam score, in log-odds, to the voxels of "
+        "the dynamic, from one in which nothing enhances, summed over its phases.",
+    ),
+    "integrated gradients at the tokens": _private(
+        "IG_TOKENS",
+        "Integrated gradients at the tokens",
+        "Integrated gradients (arXiv 1703.01365) of an exam score, in log-odds, to the network's "
+        "tokens of the dynamic, from one in which nothing enhances; each token's value is spread "
+        "over the cell of 8 x 8 x 8 voxels that it was pooled from.",
+    ),
+}
+"""Concept of each way to explain a score, by the words that the model's explanation gives it."""
+
 WARNING: Final = _private("WARNING", "Warning", "Something to know before using the result.")
 
 PRIVATE_CODES: Final = (
@@ -238,6 +261,7 @@ PRIVATE_CODES: Final = (
     MODEL_ASKED,
     SERIES_SEEN,
     FAILED_CHECK,
+    *ATTRIBUTION_METHODS.values(),
     WARNING,
 )
 """Every concept of the scheme 99MOME, for the conformance statement."""

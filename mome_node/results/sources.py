@@ -18,6 +18,11 @@ from mome_node.errors import ResultError
 from mome_node.results.identity import patient_and_study, required
 from mome_node.volumes.volume import Volume
 
+_LOSSY: Final = (
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)  # PS3.3 C.7.6.1.1.5
 MISPLACED_MM: Final = 0.5
 """Grid and header may differ by this much at a slice's corners: vendors round positions."""
 
@@ -113,6 +118,14 @@ class SourceImages:
                 f"slice {slice_index} of the key volume does not lie where its source image lies"
             )
         return plane
+
+    def lossy_compression(self) -> Dataset:
+        """What the source says of lossy compression, which pictures made from it say, too."""
+        said = Dataset()
+        for keyword in _LOSSY:
+            if keyword in self.first:
+                said[keyword] = self.first[keyword]
+        return said
 
     def patient_and_study(self) -> Dataset:
         """Patient and study elements of the source, decoded, as every result carries them."""

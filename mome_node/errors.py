@@ -32,6 +32,7 @@ NodeError
 │       ├── DeviceMemoryError    it has not enough memory
 │       └── DeviceLostError      it does not answer any more
 ├── ResultError              a result object cannot be made
+│   └── InvalidResultError   one was made that is not what it has to be: it is not sent
 ├── DeliveryError
 │   ├── TransientDeliveryError   worth another try
 │   └── PermanentDeliveryError   waits for a person
@@ -194,6 +195,10 @@ class DeviceLostError(DeviceError):
 
 class ResultError(NodeError):
     """A result object cannot be made."""
+
+
+class InvalidResultError(ResultError):
+    """A result object was made that is not what it has to be: it is not sent."""
 
 
 class DeliveryError(NodeError):

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Final
 
 from pydicom.uid import UID
@@ -63,15 +64,10 @@ def accept_commitment(
 
 def offer_reporting_only(association: Association) -> None:
     """Accept of this association, which is not negotiated yet, C-ECHO and reports to us."""
-    offered = [
-        context
-        for context in association.acceptor.supported_contexts
-        if context.abstract_syntax in (VERIFICATION, COMMITMENT_CLASS)
-    ]
-    for context in offered:
-        if context.abstract_syntax == COMMITMENT_CLASS:
-            context.scu_role = False
-    association.acceptor.supported_contexts = offered
+    offered = {c.abstract_syntax: c for c in association.acceptor.supported_contexts}
+    reports = copy(offered[UID(COMMITMENT_CLASS)])  # all associations share the one that is there
+    reports.scu_role = False
+    association.acceptor.supported_contexts = [offered[UID(VERIFICATION)], reports]
 
 
 def answer_extended(event: evt.Event) -> dict[UID, bytes]:

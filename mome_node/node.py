@@ -28,6 +28,7 @@ from mome_node.errors import SettingsError
 from mome_node.fitness.checks import Outcome
 from mome_node.fitness.knowledge import Known, When
 from mome_node.fitness.policy import SiteFitness
+from mome_node.http_client import Service
 from mome_node.ingest.event_reports import AskingAssociations
 from mome_node.ingest.orphans import remove_unindexed
 from mome_node.ingest.peers import Admission, AllowedPeer
@@ -43,7 +44,7 @@ from mome_node.jobs.worker import InferenceProcess
 from mome_node.node_dicom import instance_room, receiver, receiving, tls_files
 from mome_node.node_web import WebDoor
 from mome_node.query.cfind import CFindQuery
-from mome_node.query.dicomweb import DicomWeb, Service
+from mome_node.query.dicomweb import DicomWeb
 from mome_node.query.qido import QidoQuery
 from mome_node.query.rate import RateLimiter
 from mome_node.query.records import ArchiveQuery

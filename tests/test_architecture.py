@@ -32,6 +32,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "__init__": frozenset(),
     "logs": frozenset(),
     "tls": frozenset(),
+    "http_client": frozenset(),
     "settings_values": frozenset(),
     "settings_faults": frozenset(),
     "settings_studies": frozenset({"settings_values", "fitness"}),
@@ -56,8 +57,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "volumes": frozenset({"dicom", "storage"}),
     "mome": frozenset({"dicom", "volumes", "fitness"}),
     "results": frozenset({"dicom", "volumes", "fitness", "mome"}),
-    "delivery": frozenset({"dicom", "storage", "catalog"}),
-    "query": frozenset({"dicom"}),
+    "delivery": frozenset({"dicom", "storage", "catalog", "http_client"}),
+    "query": frozenset({"dicom", "http_client"}),
     "survey": frozenset({"dicom", "assembly", "query"}),
     "jobs": STAGES | {"logs", "tls"},
     # Around them.
@@ -70,7 +71,8 @@ ALLOWED: dict[str, frozenset[str]] = {
         *("jobs", "query", "node_dicom", "node_web", "tls"),
         *("settings", "settings_pacs", "settings_studies"),
     },
-    "demonstration": STAGES | {"jobs", "query", "phantom", "settings", "logs", "node"},
+    "demonstration": STAGES
+    | {"jobs", "query", "phantom", "settings", "logs", "node", "http_client"},
     "bench": frozenset(
         {"dicom", "storage", "catalog", "assembly", "volumes", "mome", "jobs", "phantom"}
     ),

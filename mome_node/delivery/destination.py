@@ -56,8 +56,9 @@ class Outgoing:
 class Receipt:
     """What the peer said of one instance.
 
-    ``status`` is the C-STORE status (PS3.7 annex C, PS3.4 table B.2-1), None when the instance
-    was not sent. ``note`` holds the words of a warning. ``error`` is None when the peer has the
+    ``status`` is the C-STORE status (PS3.7 annex C, PS3.4 table B.2-1), by STOW-RS the reason of a
+    failure or warning (PS3.18 table I.2-2); None when the instance was not sent, or no status was
+    told. ``note`` holds the words of a warning. ``error`` is None when the peer has the
     instance.
     """
 

@@ -39,11 +39,13 @@ ALLOWED: dict[str, frozenset[str]] = {
     "settings_commitment": frozenset({"settings_values"}),
     "settings_dicom": frozenset({"settings_values"}),
     "settings_pacs": frozenset({"settings_values"}),
+    "settings_delivery": frozenset({"settings_values", "settings_pacs"}),
     "settings_web": frozenset({"settings_values"}),
     "settings": frozenset(
         {
             *("settings_values", "settings_faults", "settings_studies"),
-            *("settings_commitment", "settings_dicom", "settings_pacs", "settings_web"),
+            *("settings_commitment", "settings_delivery", "settings_dicom"),
+            *("settings_pacs", "settings_web"),
         }
     ),
     "settings_file": frozenset({"settings"}),
@@ -65,11 +67,17 @@ ALLOWED: dict[str, frozenset[str]] = {
     "web": frozenset(),
     "node_dicom": frozenset({"ingest", "storage", "catalog", "settings", "settings_dicom", "tls"}),
     "node_web": frozenset({"ingest", "settings_web", "tls", "web"}),
+    "node_delivery": frozenset(
+        {
+            *("delivery", "query", "http_client", "results", "jobs", "tls", "node_dicom"),
+            *("settings", "settings_delivery", "settings_pacs"),
+        }
+    ),
     "phantom": frozenset({"dicom", "volumes"}),
     "node": STAGES
     | {
-        *("jobs", "query", "node_dicom", "node_web", "tls"),
-        *("settings", "settings_pacs", "settings_studies"),
+        *("jobs", "node_delivery", "node_dicom", "node_web", "tls"),
+        *("settings", "settings_studies"),
     },
     "demonstration": STAGES
     | {"jobs", "query", "phantom", "settings", "logs", "node", "http_client"},
@@ -79,7 +87,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "cli": STAGES
     | {
         *("jobs", "query", "survey", "phantom", "demonstration", "bench"),
-        *("settings", "settings_file", "settings_pacs", "logs", "node", "node_dicom", "tls"),
+        *("settings", "settings_delivery", "settings_file", "settings_pacs", "logs"),
+        *("node", "node_delivery", "node_dicom", "tls"),
     },
 }
 
@@ -90,6 +99,8 @@ TYPES_ONLY = {
     ("phantom", "volumes"): {"volumes.volume"},
     ("results", "volumes"): {"volumes.volume"},
     ("results", "mome"): {"mome.prediction", "mome.statement"},
+    ("node_delivery", "results"): {"results.profile"},
+    ("node_delivery", "jobs"): {"jobs.site_policy"},
 }
 """Where one package may take only another's types."""
 

@@ -11,6 +11,7 @@ from mome_node.catalog.commitments import AskingPeer
 from mome_node.errors import SettingsError
 from mome_node.jobs.archive_counts import QueriedCounts
 from mome_node.node import Node, archive_counts, report_listener, series_counts, site_policy
+from mome_node.node_delivery import limiters_of
 from mome_node.node_dicom import instance_room, peer_rates, scp_settings, tls_files
 from mome_node.settings import parse_settings
 
@@ -30,7 +31,7 @@ def test_no_pacs_is_asked_where_none_is_set_or_asking_is_switched_off(tmp_path: 
     source = QueriedCounts(lambda _: ())
     assert archive_counts(settings_with(tmp_path), source) is not None
     assert archive_counts(settings_with(tmp_path, ask_pacs_every_s=0), source) is None
-    assert series_counts(settings_with(tmp_path)) is None
+    assert series_counts(settings_with(tmp_path), {}) is None
     assert archive_counts(settings_with(tmp_path), None) is None
 
 
@@ -38,10 +39,9 @@ def test_one_archive_may_be_asked_for_counts(tmp_path: Path) -> None:
     pacs = {"name": "a", "ae": "PACS", "host": "10.0.0.5", "port": 104}
     asked = {**pacs, "name": "b", "counts": True}
     only_surveyed = parse_settings({"pacs": [pacs]}, base=tmp_path)
-    assert series_counts(only_surveyed) is None
-    assert isinstance(
-        series_counts(parse_settings({"pacs": [pacs, asked]}, base=tmp_path)), QueriedCounts
-    )
+    assert series_counts(only_surveyed, limiters_of(only_surveyed)) is None
+    both = parse_settings({"pacs": [pacs, asked]}, base=tmp_path)
+    assert isinstance(series_counts(both, limiters_of(both)), QueriedCounts)
     with pytest.raises(SettingsError, match=r"pacs\.counts: found true for several archives"):
         parse_settings({"pacs": [asked, {**asked, "name": "c"}]}, base=tmp_path)
 

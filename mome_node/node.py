@@ -20,9 +20,12 @@ from mome_node.catalog.commitments import AskingPeer
 from mome_node.delivery.association import Timeouts, association
 from mome_node.delivery.commitment_check import CommitmentCheck
 from mome_node.delivery.commitment_reports import CommitmentReports, ReportingPolicy
+from mome_node.delivery.confirmation import Confirmations
 from mome_node.delivery.destination import Destination
 from mome_node.delivery.dimse import DimseSender
 from mome_node.delivery.outbox import Outbox
+from mome_node.delivery.ports import Port
+from mome_node.delivery.watch import DeliveryWatch
 from mome_node.dicom.classes import storage_classes
 from mome_node.errors import SettingsError
 from mome_node.fitness.checks import Outcome
@@ -88,6 +91,7 @@ class Node:
             clock,
             Condition("disk", room.fault),
             Condition("certificate", certificates.fault),
+            Condition("delivery", DeliveryWatch(self.catalog.deliveries, clock).fault),
         )
         self._watches = Timers((self.alarms.look, ALARM_PERIOD_S), (certificates.warn, DAY_S))
 
@@ -115,14 +119,25 @@ class Node:
             clock=self._clock,
         )
         outbox = Outbox(
-            ledger=self.catalog,
+            ledger=self.catalog.deliveries,
             open_instance=self._store.open,
-            senders={d.name: DimseSender(d) for d in destinations(self._settings)},
+            ports=ports(self._settings),
+            clock=self._clock,
+        )
+        confirmations = Confirmations(
+            ledger=self.catalog.deliveries,
+            open_instance=self._store.open,
+            ports=outbox.ports,
             clock=self._clock,
         )
         archive = archive_counts(self._settings, series_counts(self._settings))
         self._runner = Runner(
-            self.catalog, stages, outbox, archive=archive, reports=self._commitment_reports()
+            self.catalog,
+            stages,
+            outbox,
+            confirmations,
+            archive=archive,
+            reports=self._commitment_reports(),
         )
         self._runner.start()
         self._watches.start()
@@ -222,6 +237,11 @@ def destinations(settings: Settings) -> tuple[Destination, ...]:
         Destination(d.name, d.ae, d.host, d.port, settings.node.ae_title)
         for d in settings.destination
     )
+
+
+def ports(settings: Settings) -> dict[str, Port]:
+    """The destinations as the outbox uses them, by name."""
+    return {d.name: Port(DimseSender(d)) for d in destinations(settings)}
 
 
 def report_listener(settings: Settings, peer: AskingPeer) -> Destination | None:

@@ -16,11 +16,15 @@ from mome_node.assembly.role_rules import site_rule
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.commitments import AskingPeer
+from mome_node.delivery.association import Timeouts
 from mome_node.delivery.commitment_check import CommitmentCheck
 from mome_node.delivery.commitment_reports import CommitmentReports, ReportingPolicy
+from mome_node.delivery.commitment_request import DimseCommitment
+from mome_node.delivery.confirmation import Confirmations
 from mome_node.delivery.destination import Destination
 from mome_node.delivery.outbox import Outbox
-from mome_node.delivery.ports import Port
+from mome_node.delivery.ports import CommitmentAnswer, CommitmentScu, Port
+from mome_node.delivery.watch import DeliveryWatch
 from mome_node.dicom.classes import storage_classes
 from mome_node.errors import SettingsError
 from mome_node.fitness.checks import Outcome
@@ -41,12 +45,19 @@ from mome_node.jobs.worker import InferenceProcess
 from mome_node.node_delivery import (
     Limiters,
     archive,
+    confirmation_policy,
     destination_policies,
     limiters_of,
     ports,
     retry_policy,
 )
-from mome_node.node_dicom import instance_room, receiver, receiving, tls_files
+from mome_node.node_dicom import (
+    commitment_results,
+    instance_room,
+    receiver,
+    receiving,
+    tls_files,
+)
 from mome_node.node_web import WebDoor
 from mome_node.settings import Settings
 from mome_node.settings_studies import WhenSettings
@@ -77,7 +88,14 @@ class Node:
         self._worker = inference_process(settings)
         self._asking = AskingAssociations()
         reception = receiving(settings, self._store, self.catalog, clock)
-        self._scp = receiver(settings, reception, self.catalog, clock, self._asking)
+        self._scp = receiver(
+            settings,
+            reception,
+            self.catalog,
+            clock,
+            self._asking,
+            commitment_results(settings, self.catalog.deliveries, clock),
+        )
         self._web = WebDoor(settings.web, reception, clock()) if settings.web.enabled else None
         self._runner: Runner | None = None
         self._limiters = limiters_of(settings)
@@ -88,6 +106,7 @@ class Node:
             clock,
             Condition("disk", room.fault),
             Condition("certificate", certificates.fault),
+            Condition("delivery", DeliveryWatch(self.catalog.deliveries, clock).fault),
         )
         self._watches = Timers((self.alarms.look, ALARM_PERIOD_S), (certificates.warn, DAY_S))
 
@@ -114,16 +133,29 @@ class Node:
             data_dir=self._settings.node.data_dir,
             clock=self._clock,
         )
+        delivery = self._settings.delivery
         outbox = Outbox(
-            ledger=self.catalog,
+            ledger=self.catalog.deliveries,
             open_instance=self._store.open,
-            senders={name: port.sender for name, port in self._ports().items()},
-            policy=retry_policy(self._settings.delivery),
+            ports=self._ports(),
+            policy=retry_policy(delivery),
+            clock=self._clock,
+        )
+        confirmations = Confirmations(
+            ledger=self.catalog.deliveries,
+            open_instance=self._store.open,
+            ports=outbox.ports,
+            policy=confirmation_policy(delivery),
             clock=self._clock,
         )
         archive = archive_counts(self._settings, series_counts(self._settings, self._limiters))
         self._runner = Runner(
-            self.catalog, stages, outbox, archive=archive, reports=self._commitment_reports()
+            self.catalog,
+            stages,
+            outbox,
+            confirmations,
+            archive=archive,
+            reports=self._commitment_reports(),
         )
         self._runner.start()
         self._watches.start()
@@ -132,7 +164,16 @@ class Node:
             self._web.start()
 
     def _ports(self) -> Mapping[str, Port]:
-        return ports(self._settings, self._clock(), self._limiters)
+        return ports(self._settings, self._clock(), self._limiters, self._commitment_scu)
+
+    def _commitment_scu(self, peer: Destination, timeouts: Timeouts) -> CommitmentScu:
+        """How a destination is asked to commit; a report on an earlier request is taken, too."""
+
+        def take_other(transaction_uid: str, answer: CommitmentAnswer) -> bool:
+            ledger = self.catalog.deliveries
+            return ledger.answer(transaction_uid, peer.name, answer, self._clock())
+
+        return DimseCommitment(peer, timeouts, take_other=take_other)
 
     def _commitment_reports(self) -> CommitmentReports:
         said = self._settings.commitment

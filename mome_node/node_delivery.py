@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mome_node.delivery.association import Timeouts, association
+from mome_node.delivery.confirmation import ConfirmationPolicy
 from mome_node.delivery.destination import Destination, Sender
 from mome_node.delivery.dimse import DimseSender
 from mome_node.delivery.ports import CommitmentScu, Port, StudyThere
@@ -211,7 +212,16 @@ def profile_of(destination: DestinationSettings, label: str) -> ResultProfile:
 
 def retry_policy(delivery: DeliverySettings) -> RetryPolicy:
     """When a delivery is tried again."""
-    return RetryPolicy(first_s=delivery.first_s, longest_s=delivery.longest_s)
+    return RetryPolicy(
+        first_s=delivery.first_s,
+        longest_s=delivery.longest_s,
+        give_up_s=delivery.give_up_h * 3600,
+    )
+
+
+def confirmation_policy(delivery: DeliverySettings) -> ConfirmationPolicy:
+    """How destinations are asked what they keep."""
+    return ConfirmationPolicy(answer_s=delivery.confirm_wait_s, retry=retry_policy(delivery))
 
 
 def _service(place: str, named: PacsSettings | DestinationSettings) -> Service:

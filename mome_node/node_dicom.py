@@ -114,7 +114,7 @@ def commitment_results(
     speakers = {
         destination.name: Admission(
             (
-                AllowedPeer(destination.ae, destination.host),
+                AllowedPeer(destination.ae or "", destination.host or ""),
                 *(
                     AllowedPeer(peer.ae, peer.host)
                     for peer in settings.dicom.allowed_peers
@@ -124,5 +124,6 @@ def commitment_results(
             names=names,
         )
         for destination in settings.destination
+        if destination.kind == "dimse"
     }
     return CommitmentResults(transactions, clock, speakers)

@@ -24,13 +24,12 @@ from mome_node.catalog.availability import NoticeLedger
 from mome_node.catalog.changes import HoldReason
 from mome_node.catalog.commitments import CommitmentLedger
 from mome_node.catalog.database import ContradictionError, Database
+from mome_node.catalog.deliveries import DeliveryLedger
 from mome_node.catalog.migrate import migrate
 from mome_node.catalog.quarantine import QuarantinedStudy
 from mome_node.catalog.records import (
     ActRecord,
     Arrival,
-    DeliveryRecord,
-    DeliveryState,
     EventRecord,
     InstanceRecord,
     NoteRecord,
@@ -55,6 +54,7 @@ class Catalog:
         self._database = database
         self._arrivals = ArrivalWriter(database)
         self.commitments = CommitmentLedger(database)
+        self.deliveries = DeliveryLedger(database)
         self.notices = NoticeLedger(database)
 
     @classmethod
@@ -282,7 +282,7 @@ class Catalog:
                 raise CatalogError("no such instance of this study is rejected")
             return count
 
-    # Results and the outbox
+    # Results
 
     def add_results(
         self,
@@ -308,43 +308,6 @@ class Catalog:
         """Return all results of a study, the oldest revision first."""
         with self._database.read() as session:
             return results.of_study(session, study_uid)
-
-    def due_deliveries(self, now: datetime, *, limit: int = 100) -> tuple[DeliveryRecord, ...]:
-        """Return the deliveries to try now, those that wait longest first."""
-        with self._database.read() as session:
-            return results.due(session, now, limit)
-
-    def deliveries_of(self, study_uid: str) -> tuple[DeliveryRecord, ...]:
-        """Return all deliveries of a study, the oldest first."""
-        with self._database.read() as session:
-            return results.deliveries_of(session, study_uid)
-
-    def mark_delivery(
-        self,
-        delivery_id: int,
-        state: DeliveryState,
-        at: datetime,
-        *,
-        next_attempt_at: datetime | None = None,
-        last_status: int | None = None,
-        last_error: str = "",
-    ) -> None:
-        """Write down how an attempt ended and count it; CatalogError if there is none such."""
-        with self._database.write() as session:
-            results.mark_delivery(
-                session,
-                delivery_id,
-                state,
-                at,
-                next_attempt_at=next_attempt_at,
-                last_status=last_status,
-                last_error=last_error,
-            )
-
-    def resend(self, study_uid: str, cause: str, at: datetime) -> int:
-        """Put the current revision's results in the outbox again; how many deliveries."""
-        with self._database.write() as session:
-            return results.resend(session, study_uid, cause, at)
 
     def withdraw(self, study_uid: str, cause: str, at: datetime) -> int:
         """Take back every result of a study that stands; how many. CatalogError if none does."""

@@ -271,7 +271,8 @@ class ResultRecord:
 class DeliveryRecord:
     """One result on its way to one destination.
 
-    ``transaction_uid``: the last storage commitment that was asked for it.
+    ``transaction_uid``: the storage commitment that was asked for it last, since it was sent.
+    ``confirm_attempts`` counts how often the peer did not have it after all.
     """
 
     delivery_id: int
@@ -308,10 +309,11 @@ class QueueRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfirmationRecord:
-    """A storage commitment that this node asked a destination for, and is not told of yet."""
+class UnconfirmedDelivery:
+    """A delivery that the peer has accepted, and is to be asked about now.
 
-    transaction_uid: str
-    destination: str
-    opened_at: datetime
-    deadline: datetime
+    ``asked`` counts the requests for storage commitment that were not answered.
+    """
+
+    delivery: DeliveryRecord
+    asked: int

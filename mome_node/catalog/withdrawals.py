@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from mome_node.catalog import acts, results, studies
+from mome_node.catalog import acts, outbox, results, studies
 from mome_node.catalog.records import (
     DeliveryState,
     RejectionRow,
@@ -102,9 +102,7 @@ def add_rejections(
         if not results.keep(session, study_uid, revision, note):
             continue
         for destination in rejection.destinations:
-            results.put_in_outbox(
-                session, note.sop_instance_uid, Route(destination, note.profile), at
-            )
+            outbox.put(session, note.sop_instance_uid, Route(destination, note.profile), at)
         session.execute(
             update(ResultTable)
             .where(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from mome_node import __version__
 from mome_node.cli import (
     bench,
+    deliveries,
     demo,
     evaluate,
     install,
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in (
         *(demo, serve, install, survey, evaluate, phantom),
-        *(models, studies, withdrawal, quarantine, bench),
+        *(models, studies, deliveries, withdrawal, quarantine, bench),
     ):
         module.add_commands(commands)
     return parser

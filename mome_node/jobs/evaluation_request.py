@@ -29,7 +29,7 @@ def request_for(
     events = catalog.events_of(study.study_uid)
     assembled_at = [e.at for e in events if e.target is StudyState.ASSEMBLED][-1]
     results = catalog.results_of(study.study_uid)
-    deliveries = catalog.deliveries_of(study.study_uid)
+    deliveries = catalog.deliveries.of_study(study.study_uid)
     lacking = shortfall(events)
     told = {
         revision: findings_dir(data_dir, study.study_uid, revision) / FINDINGS

@@ -15,9 +15,11 @@ from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.delivery.commitment_reports import CommitmentReports
+from mome_node.delivery.confirmation import Confirmations
 from mome_node.delivery.outbox import Outbox
 from mome_node.errors import TransitionRefusedError
 from mome_node.jobs.archive_counts import ArchiveCounts
+from mome_node.jobs.delivering import DestinationTurns
 from mome_node.jobs.read_ahead import ReadAhead
 from mome_node.jobs.receiving import ReceivingStudies
 from mome_node.jobs.retries import times_begun
@@ -43,6 +45,7 @@ class Runner:
         catalog: Catalog,
         stages: Stages,
         outbox: Outbox,
+        confirmations: Confirmations,
         monotonic: Callable[[], float] = time.monotonic,
         archive: ArchiveCounts | None = None,
         reports: CommitmentReports | None = None,
@@ -50,6 +53,9 @@ class Runner:
         self._catalog = catalog
         self._stages = stages
         self._outbox = outbox
+        self.destinations = tuple(
+            DestinationTurns(name, catalog, outbox, confirmations) for name in outbox.ports
+        )
         self._monotonic = monotonic
         self._archive = archive
         self._reports = reports
@@ -62,6 +68,8 @@ class Runner:
             (self.assembly_turn, PERIOD_S),
             (self.evaluation_turn, PERIOD_S),
             (self.retry_turn, RETRY_PERIOD_S),
+            *((each.sending_turn, PERIOD_S) for each in self.destinations),
+            *((each.confirmation_turn, PERIOD_S) for each in self.destinations),
             (self.delivery_turn, PERIOD_S),
             *([(self.counts_turn, PERIOD_S)] if archive else []),
             *([(self.commitment_turn, PERIOD_S)] if reports else []),
@@ -126,12 +134,12 @@ class Runner:
             _tolerating_news(self._stages.retry, study)
 
     def delivery_turn(self) -> None:
-        """Send what is due, then settle the studies whose results have all arrived."""
+        """Settle the studies whose results have all arrived, or wait for a person."""
         if self._catalog.paused():
             return
-        guarded(self._outbox.run_round, turn="delivery round")
-        for study in self._catalog.studies_in(StudyState.DELIVERING):
-            _tolerating_news(self._stages.settle, study)
+        guarded(self._outbox.refuse_unknown, turn="unknown destinations")
+        for study_uid in self._catalog.deliveries.finished():
+            _tolerating_news(self._stages.settle, self._catalog.study(study_uid))
 
     def commitment_turn(self) -> None:
         """Tell peers what is here of what they asked for; a part of receiving, so never paused."""

@@ -26,6 +26,7 @@ from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.changes import OFFERED, HoldReason
 from mome_node.catalog.records import EventRecord, StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
+from mome_node.delivery.confirmed import delivered_words, refused_words
 from mome_node.errors import CatalogError, NodeError, StorageError
 from mome_node.jobs.deadline import cause_of, is_freed_by_hand
 from mome_node.jobs.eligibility import no_model_reason, refusals, rules_for
@@ -146,17 +147,16 @@ class Stages:
             self._step(study, StudyState.QUEUED, TRIED_AGAIN)
 
     def settle(self, study: StudyRecord) -> None:
-        """A delivering study is delivered, or failed, once nothing of it is pending."""
-        deliveries = self.catalog.deliveries_of(study.study_uid)
+        """A delivering study is delivered, or failed, once nothing of it is on its way."""
+        deliveries = self.catalog.deliveries.of_study(study.study_uid)
         current = max((d.revision for d in deliveries), default=0)
-        states = {d.state for d in deliveries if d.revision == current}
-        if any(state.is_on_its_way for state in states):
+        deliveries = tuple(d for d in deliveries if d.revision == current)
+        if any(d.state.is_on_its_way for d in deliveries):
             return
-        if any(state.needs_a_person for state in states):
-            self._step(study, StudyState.FAILED, "a destination refused a result for good")
+        if refused := refused_words(deliveries):
+            self._step(study, StudyState.FAILED, f"not delivered: {refused}")
         else:
-            cause = "all destinations have it" if states else "kept here: no destination was set"
-            self._step(study, StudyState.DELIVERED, cause)
+            self._step(study, StudyState.DELIVERED, delivered_words(deliveries))
 
     def _look(self, study: StudyRecord, *, by_hand: bool) -> Look:
         """Read the headers and plan the study as it is now."""

@@ -25,8 +25,10 @@ from mome_node.assembly.study import plan_study
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import Arrival, EventRecord, StudyRecord
 from mome_node.catalog.states import StudyState
+from mome_node.delivery.confirmation import Confirmations
 from mome_node.delivery.doubles import MemorySender
 from mome_node.delivery.outbox import Outbox
+from mome_node.delivery.ports import Port
 from mome_node.dicom.patient import patient_mark
 from mome_node.dicom.uids import derived_uid
 from mome_node.jobs.archive_counts import ArchiveCounts, SeriesCounts
@@ -177,10 +179,13 @@ class Bench:
             clock=self.clock.wall,
             headers=KnownHeaders(self.headers_kept),
         )
-        senders = {"pacs": self.sender}
-        outbox = Outbox(self.catalog, self.store.open, senders, clock=self.clock.wall)
+        ledger, ports = self.catalog.deliveries, {"pacs": Port(self.sender)}
+        outbox = Outbox(ledger, self.store.open, ports, clock=self.clock.wall)
+        confirmations = Confirmations(ledger, self.store.open, ports, clock=self.clock.wall)
         archive = ArchiveCounts(self.pacs, ASK_S, self.clock.monotonic) if self.pacs else None
-        self.runner = Runner(self.catalog, self.stages, outbox, self.clock.monotonic, archive)
+        self.runner = Runner(
+            self.catalog, self.stages, outbox, confirmations, self.clock.monotonic, archive
+        )
 
     def receive(self, datasets: Iterable[Dataset], *, may_reject: bool = False) -> None:
         """Keep and index instances, many in one transaction."""
@@ -220,6 +225,13 @@ class Bench:
         self.runner.assembly_turn()
         self.runner.evaluation_turn()
         self.runner.retry_turn()
+        self.deliver()
+
+    def deliver(self) -> None:
+        """One turn of all that sends."""
+        for destination in self.runner.destinations:
+            destination.sending_turn()
+            destination.confirmation_turn()
         self.runner.delivery_turn()
 
     def fall_quiet(self) -> None:

@@ -9,6 +9,10 @@ down_revision = "0004"
 _UID = sa.String(64)
 _TIME = sa.DateTime(timezone=True)
 _NEVER = "1970-01-01 00:00:00.000000"
+_WITHDRAW_SUPERSEDED = """
+    UPDATE deliveries SET state = 'withdrawn' WHERE state = 'failed' AND sop_instance_uid IN
+    (SELECT sop_instance_uid FROM results WHERE superseded_at IS NOT NULL)
+"""
 
 
 def upgrade() -> None:
@@ -30,6 +34,7 @@ def upgrade() -> None:
             sa.Column("queued_at", _TIME, nullable=False, server_default=sa.text(f"'{_NEVER}'"))
         )
     op.execute("UPDATE deliveries SET state = 'accepted only' WHERE state = 'sent'")
+    op.execute(_WITHDRAW_SUPERSEDED)
     op.create_index("ix_deliveries_transaction_uid", "deliveries", ["transaction_uid"])
     op.create_table(
         "destination_queues",
@@ -48,6 +53,7 @@ def upgrade() -> None:
         sa.Column("destination", sa.String(128), nullable=False),
         sa.Column("opened_at", _TIME, nullable=False),
         sa.Column("deadline", _TIME, nullable=False),
+        sa.Column("asked", sa.Integer(), nullable=False),
         sa.Column("settled_at", _TIME, nullable=True),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("transaction_uid", name="pk_confirmations"),

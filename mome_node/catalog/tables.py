@@ -234,7 +234,7 @@ class ResultTable(Base):
     created_at: Mapped[datetime]
     superseded_at: Mapped[datetime | None]
     profile: Mapped[str] = mapped_column(String(16), server_default="")
-    superseded_as: Mapped[str] = mapped_column(String(16), server_default="")
+    superseded_as: Mapped[str] = mapped_column(String(16), server_default="", index=True)
     rejected_by: Mapped[str] = mapped_column(_UID, server_default="")
 
 

@@ -28,7 +28,11 @@ def add_commands(commands: Commands) -> None:
     for name, text, run in (
         ("studies", "list the studies that the node knows", studies),
         ("show", "one study: its history, results and deliveries", show),
-        ("retry", "try a failed study again, or evaluate a held one as it is", retry),
+        (
+            "retry",
+            "try a failed study again, evaluate a held one as it is, issue withdrawn results again",
+            retry,
+        ),
     ):
         with_uid = name in {"show", "retry"}
         example = f"{name} 2.25.1234" if with_uid else name
@@ -154,9 +158,13 @@ def retry(options: argparse.Namespace) -> int:
             catalog.transition(options.uid, study.state, StudyState.RECEIVING, FREED_BY_HAND, now)
             say("the study is evaluated with what is here, as soon as it is quiet")
             return 0
+        if study.state is StudyState.WITHDRAWN:
+            catalog.transition(options.uid, study.state, StudyState.QUEUED, "issued again", now)
+            say("the study is evaluated again; its results get new UIDs")
+            return 0
         if study.state is not StudyState.FAILED:
             raise CatalogError(
-                f"the study is {study.state.value}; only a failed or a held one is retried"
+                f"the study is {study.state.value}; only a failed, held or withdrawn one is retried"
             )
         if any(d.state.needs_a_person for d in catalog.deliveries.of_study(options.uid)):
             sent = catalog.deliveries.resend(options.uid, "retry by hand", now)

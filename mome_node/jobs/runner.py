@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 PERIOD_S = 0.5
 RETRY_PERIOD_S = 5.0
+REJECTION_PERIOD_S = 2.0
 CLEANUP_PERIOD_S = 3600.0
 LOOKING_S = 2.0
 LOOK_AGAIN_AFTER_FAULT = timedelta(seconds=30)
@@ -71,6 +72,7 @@ class Runner:
             *((each.sending_turn, PERIOD_S) for each in self.destinations),
             *((each.confirmation_turn, PERIOD_S) for each in self.destinations),
             (self.delivery_turn, PERIOD_S),
+            (self.rejection_turn, REJECTION_PERIOD_S),
             *([(self.counts_turn, PERIOD_S)] if archive else []),
             *([(self.commitment_turn, PERIOD_S)] if reports else []),
             (self.cleanup_turn, CLEANUP_PERIOD_S),
@@ -140,6 +142,13 @@ class Runner:
         guarded(self._outbox.refuse_unknown, turn="unknown destinations")
         for study_uid in self._catalog.deliveries.finished():
             _tolerating_news(self._stages.settle, self._catalog.study(study_uid))
+
+    def rejection_turn(self) -> None:
+        """Make the rejection notes that destinations are still to be sent."""
+        if self._catalog.paused():
+            return
+        for study_uid in self._catalog.studies_to_tell_of():
+            guarded(partial(self._stages.reject_superseded, study_uid), study=study_uid)
 
     def commitment_turn(self) -> None:
         """Tell peers what is here of what they asked for; a part of receiving, so never paused."""

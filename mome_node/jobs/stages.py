@@ -36,6 +36,7 @@ from mome_node.jobs.known_headers import KnownHeaders
 from mome_node.jobs.looking import Look, look_at
 from mome_node.jobs.reading import SourceInstance
 from mome_node.jobs.rejecting import apply_notes
+from mome_node.jobs.rejection_notes import reject_superseded
 from mome_node.jobs.requests import (
     NOT_TRIED_AGAIN,
     Evaluated,
@@ -145,6 +146,11 @@ class Stages:
         due = due and not events[-1].cause.endswith(NOT_TRIED_AGAIN)
         if due and not study.has_late_input:
             self._step(study, StudyState.QUEUED, TRIED_AGAIN)
+
+    def reject_superseded(self, study_uid: str) -> None:
+        """Tell destinations to take back what they may have and does not stand any more."""
+        sources = self.sources(study_uid)
+        reject_superseded(study_uid, sources, self.catalog, self.store, self.policy)
 
     def settle(self, study: StudyRecord) -> None:
         """A delivering study is delivered, or failed, once nothing of it is on its way."""

@@ -43,11 +43,13 @@ def report(catalog, at):
         for source, target in itertools.pairwise(TO_REPORTING):
             catalog.transition("1.2", source, target, "test", at(1))
         catalog.add_results("1.2", revision, rows(revision, at), ROUTES, "made", at(3))
-        due = [d for d in catalog.due_deliveries(at(3)) if d.revision == revision]
+        ledger = catalog.deliveries
+        due = [d for d in ledger.due("PACS", at(3)) if d.revision == revision]
         for delivery in due[:taken]:
-            catalog.mark_delivery(delivery.delivery_id, DeliveryState.COMMITTED, at(4))
+            ledger.mark(delivery.delivery_id, DeliveryState.SENT, at(4))
+            ledger.confirm([delivery.delivery_id], DeliveryState.COMMITTED)
         for delivery in due[taken:]:
-            catalog.mark_delivery(delivery.delivery_id, DeliveryState.FAILED, at(4))
+            ledger.mark(delivery.delivery_id, DeliveryState.FAILED, at(4))
         catalog.transition("1.2", S.DELIVERING, S.DELIVERED, "sent", at(5))
 
     return make
@@ -104,7 +106,9 @@ def test_what_never_left_the_node_needs_no_note(catalog, study, report, at):
     catalog.withdraw("1.2", "wrong images", at(7))
     assert {destination for destination, *_ in found(catalog)} == {"PACS"}
     states = {
-        d.destination: d.state for d in catalog.deliveries_of("1.2") if d.destination == "SHADOW"
+        d.destination: d.state
+        for d in catalog.deliveries.of_study("1.2")
+        if d.destination == "SHADOW"
     }
     assert states == {"SHADOW": DeliveryState.WITHDRAWN}
 
@@ -116,7 +120,7 @@ def test_a_note_is_made_once_and_goes_to_whom_it_concerns(catalog, study, report
     for _ in range(2):
         catalog.add_rejections("1.2", [RejectionRow(note(at), rejected, ("PACS",))], at(9))
     assert catalog.studies_to_tell_of() == ()
-    sent = [d for d in catalog.deliveries_of("1.2") if d.result.kind == "rejection"]
+    sent = [d for d in catalog.deliveries.of_study("1.2") if d.result.kind == "rejection"]
     assert [(d.destination, d.state) for d in sent] == [("PACS", DeliveryState.PENDING)]
     by_uid = {r.result.sop_instance_uid: r for r in catalog.results_of("1.2")}
     assert {by_uid[uid].rejected_by for uid in rejected} == {"1.9.99"}
@@ -140,7 +144,7 @@ def test_withdrawn_results_are_issued_again_under_the_next_issue(catalog, study,
     after = catalog.study("1.2")
     assert (after.state, after.issue, after.revision) == (S.WITHDRAWN, 1, 1)
     with pytest.raises(CatalogError):
-        catalog.resend("1.2", "by hand", at(8))
+        catalog.deliveries.resend("1.2", "by hand", at(8))
     catalog.transition("1.2", S.WITHDRAWN, S.QUEUED, "issued again", at(8))
     with pytest.raises(TransitionRefusedError):
         catalog.transition("1.2", S.WITHDRAWN, S.QUEUED, "issued again", at(8))

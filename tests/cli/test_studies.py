@@ -188,7 +188,9 @@ def test_retry_leaves_a_study_alone_that_has_not_failed(
     before = catalog.study("1.2")
     done = on("retry", "1.2")
     assert (done.status, done.out) == (1, "")
-    assert f"the study is {before.state}; only a failed or a held one is retried" in done.err
+    assert (
+        f"the study is {before.state}; only a failed, held or withdrawn one is retried" in done.err
+    )
     assert catalog.study("1.2") == before
 
 

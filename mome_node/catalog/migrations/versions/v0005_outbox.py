@@ -25,6 +25,7 @@ def upgrade() -> None:
             sa.Column("superseded_as", sa.String(16), nullable=False, server_default="")
         )
         results.add_column(sa.Column("rejected_by", _UID, nullable=False, server_default=""))
+    op.create_index("ix_results_superseded_as", "results", ["superseded_as"])
     with op.batch_alter_table("deliveries") as deliveries:
         deliveries.add_column(sa.Column("transaction_uid", _UID, nullable=True))
         deliveries.add_column(

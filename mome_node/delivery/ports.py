@@ -1,9 +1,9 @@
-"""A destination as the outbox uses it: what it can be sent, asked, and told to keep."""
+"""One destination as the outbox uses it: what it is sent, what it has, what it promises."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mome_node.delivery.destination import Sender
@@ -12,22 +12,25 @@ from mome_node.dicom.commitment import CommitmentAnswer, ReferencedInstance
 
 @dataclass(frozen=True, slots=True)
 class StudyThere:
-    """A study as a destination lists it; None for what its answer does not hold."""
+    """A study as a destination lists it; None for what its answer does not hold.
 
-    patient_id: str | None
-    issuer_of_patient_id: str | None
-    accession_number: str | None
+    What identifies the patient stays out of the representation, which ends in logs.
+    """
+
+    patient_id: str | None = field(repr=False)
+    issuer_of_patient_id: str | None = field(repr=False)
+    accession_number: str | None = field(repr=False)
 
 
 class DestinationArchive(Protocol):
-    """What a destination has, as it or the archive that stands for it says; DeliveryError."""
+    """What a destination has, as it or the archive for it says. Raises DeliveryError."""
 
     def study(self, study_uid: str) -> StudyThere | None:
-        """Return the study, None if it is not there."""
+        """Return a study, None if there is no such study."""
         ...
 
     def instances(self, study_uid: str, series_uid: str) -> frozenset[str]:
-        """Return the SOP Instance UIDs of a series; none if it is not there."""
+        """Return the SOP Instance UIDs of a series; none if there is no such series."""
         ...
 
 
@@ -37,10 +40,10 @@ class CommitmentScu(Protocol):
     def ask(
         self, transaction_uid: str, named: Sequence[ReferencedInstance]
     ) -> CommitmentAnswer | None:
-        """Send the request (N-ACTION); the report if it came on the same association.
+        """Send the request (N-ACTION).
 
-        None if it will come on another. PermanentDeliveryError if the peer takes no such requests,
-        TransientDeliveryError.
+        Return the report if it came on the same association, None if it will come on another.
+        Raises PermanentDeliveryError if the peer takes no such requests, TransientDeliveryError.
         """
         ...
 
@@ -49,10 +52,10 @@ class CommitmentScu(Protocol):
 class Port:
     """One destination as the outbox uses it.
 
-    ``archive``: None where it cannot be asked; identity is not checked then. ``commitment``: None
-    where it is not asked for.
+    Without ``archive`` it cannot be asked what it has: identity is not checked. Without
+    ``commitment`` it is not asked for that.
     """
 
     sender: Sender
-    archive: DestinationArchive | None
-    commitment: CommitmentScu | None
+    archive: DestinationArchive | None = None
+    commitment: CommitmentScu | None = None

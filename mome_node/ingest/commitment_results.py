@@ -33,7 +33,7 @@ class AskedTransactions(Protocol):
     """The transactions that this node opened with its destinations."""
 
     def answer(
-        self, transaction_uid: str, destination: str, answer: CommitmentAnswer, at: datetime
+        self, transaction_uid: str, destination: str, report: CommitmentAnswer, at: datetime, /
     ) -> bool:
         """Take in a report; durable when this returns. False: no such transaction with it.
 

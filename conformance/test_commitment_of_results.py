@@ -6,6 +6,7 @@ Orthanc looks at what it has after its answer, and reports on an association tha
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,11 +18,11 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from conformance import objects
-from conformance.waiting import wait_until
 from mome_node.catalog.catalog import Catalog
 from mome_node.delivery.commitment_request import DimseCommitment
 from mome_node.delivery.destination import Destination
 from mome_node.delivery.dimse import DimseSender
+from mome_node.delivery.reports_elsewhere import ReportsElsewhere
 from mome_node.demonstration.pacs.orthanc import Orthanc
 from mome_node.demonstration.pacs.pacs import LOOPBACK, DicomAddress
 from mome_node.dicom.commitment import CommitmentAnswer, ReferencedInstance
@@ -45,6 +46,7 @@ class Asked:
     """The transactions that Orthanc was asked for, and what it said."""
 
     answers: dict[str, CommitmentAnswer | None] = field(default_factory=dict)
+    elsewhere: ReportsElsewhere = field(default_factory=ReportsElsewhere)
 
     def answer(
         self, transaction_uid: str, destination: str, answer: CommitmentAnswer, at: datetime
@@ -71,7 +73,7 @@ def destination(tmp_path: Path, orthanc: Orthanc, asked: Asked) -> Iterator[Dest
             ScpSettings(host=LOOPBACK, port=0),
             Reception(LocalStore(tmp_path / "data"), catalog, now),
             Admission(),
-            results=CommitmentResults(asked, now, speakers),
+            results=CommitmentResults(asked, now, speakers, asked.elsewhere.note),
         )
         with scp:
             orthanc.set_node(DicomAddress("MOME", LOOPBACK, scp.port))
@@ -92,14 +94,16 @@ def delete(orthanc: Orthanc, sop_instance_uid: str) -> None:
         assert answer.status == 200
 
 
-def told(destination: Destination, asked: Asked, named: list[ReferencedInstance]):
-    """Ask, and return what was told on whichever association."""
+def told(
+    destination: Destination, asked: Asked, named: list[ReferencedInstance]
+) -> CommitmentAnswer | None:
+    """Ask, and return what was told on another association, which ends the wait on ours."""
     transaction_uid = str(generate_uid())
     asked.answers[transaction_uid] = None  # known before the peer can report
-    answer = DimseCommitment(destination).ask(transaction_uid, named)
-    if answer is not None:
-        return answer
-    wait_until(lambda: asked.answers[transaction_uid] is not None, "Orthanc reports", REPORT_S)
+    commitment = DimseCommitment(destination, wait_s=REPORT_S, elsewhere=asked.elsewhere)
+    started = time.monotonic()
+    assert commitment.ask(transaction_uid, named) is None
+    assert time.monotonic() - started < REPORT_S
     return asked.answers[transaction_uid]
 
 

@@ -103,9 +103,14 @@ def receiver(
 
 
 def commitment_results(
-    settings: Settings, transactions: AskedTransactions, clock: Callable[[], datetime]
+    settings: Settings,
+    transactions: AskedTransactions,
+    clock: Callable[[], datetime],
+    kept: Callable[[str], None],
 ) -> CommitmentResults:
     """The receipt of reports on commitment that we asked our destinations for.
+
+    ``kept`` is called with the Transaction UID of each report that was kept.
 
     A destination speaks from where we send to, and from where the entries of its AE title in
     dicom.allowed_peers say that it calls from: an archive of several machines, or behind a NAT.
@@ -126,4 +131,4 @@ def commitment_results(
         for destination in settings.destination
         if destination.kind == "dimse"
     }
-    return CommitmentResults(transactions, clock, speakers)
+    return CommitmentResults(transactions, clock, speakers, kept)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Final
 
@@ -21,6 +21,7 @@ from pynetdicom.presentation import build_context
 
 from mome_node.delivery.association import DEFAULT_TIMEOUTS, Timeouts, association
 from mome_node.delivery.destination import Destination
+from mome_node.delivery.reports_elsewhere import ReportsElsewhere
 from mome_node.dicom.attribute_list import AttributeRefusal
 from mome_node.dicom.commitment import (
     COMMITMENT_CLASS,
@@ -79,13 +80,15 @@ class DimseCommitment:
     """See CommitmentScu. Waits ``wait_s`` for a report on the association of the request.
 
     ``take_other`` is handed reports on other transactions, which a peer may send whenever there
-    is an association; they are acknowledged when it returns True.
+    is an association; they are acknowledged when it returns True. ``elsewhere`` ends the wait when
+    the report has come on another association.
     """
 
     destination: Destination
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     wait_s: float = 2.0
     take_other: TakeReport = takes_no_other
+    elsewhere: ReportsElsewhere = field(default_factory=ReportsElsewhere)
 
     def ask(
         self, transaction_uid: str, named: Sequence[ReferencedInstance]
@@ -96,12 +99,15 @@ class DimseCommitment:
         request that failed here, and report on it all the same.
         """
         reports = _Reports(transaction_uid, self.destination, self.take_other)
-        with association(
-            self.destination,
-            [build_context(COMMITMENT_CLASS, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])],
-            self.timeouts,
-            handlers=reports.handlers(),
-        ) as opened:
+        with (
+            self.elsewhere.awaited(transaction_uid, reports.stop_waiting),
+            association(
+                self.destination,
+                [build_context(COMMITMENT_CLASS, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])],
+                self.timeouts,
+                handlers=reports.handlers(),
+            ) as opened,
+        ):
             status = self._request(opened, CommitmentRequest(transaction_uid, tuple(named)))
             if status is not None:
                 _judge(status, self.destination)
@@ -188,10 +194,14 @@ class _Reports:
 
         connection.recv = receive_bounded  # type: ignore[method-assign, assignment]
 
-    def _closed(self, _event: evt.Event) -> None:
+    def stop_waiting(self) -> None:
+        """End the wait: nothing will come here any more."""
         with self._changed:
             self._is_over = True
             self._changed.notify_all()
+
+    def _closed(self, _event: evt.Event) -> None:
+        self.stop_waiting()
 
     def _serve(self, message: object, context_id: int) -> None:
         """Take one report and answer it; called by a thread of the library's."""

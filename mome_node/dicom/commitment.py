@@ -56,9 +56,10 @@ class CommitmentRequest:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentAnswer:
-    """What a peer says of instances that we asked it for, by SOP Instance UID.
+    """What a report on storage commitment says (PS3.4 J.3.3) of instances that we asked for.
 
-    ``failed`` has the Failure Reason (0008,1197). Of what is in neither it said nothing.
+    ``committed`` holds SOP Instance UIDs, ``failed`` the Failure Reason (0008,1197) by SOP
+    Instance UID. Of what is in neither it says nothing.
     """
 
     committed: frozenset[str]

@@ -33,7 +33,7 @@ class AskedTransactions(Protocol):
     """The transactions that this node opened with its destinations."""
 
     def answer(
-        self, transaction_uid: str, destination: str, answer: CommitmentAnswer, at: datetime
+        self, transaction_uid: str, destination: str, report: CommitmentAnswer, at: datetime, /
     ) -> bool:
         """Take in a report; durable when this returns. False: no such transaction with it.
 
@@ -59,7 +59,8 @@ _UNKNOWN: Final = ResultAnswer(
 class CommitmentResults:
     """The receipt of reports. Safe for several threads; one is read at a time.
 
-    ``speakers``: by the destination's name, the callers that may speak for it.
+    ``speakers``: by the destination's name, the callers that may speak for it. ``kept`` is called
+    with the Transaction UID of each report that was kept, before it is answered.
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class CommitmentResults:
         transactions: AskedTransactions,
         clock: Callable[[], datetime],
         speakers: Mapping[str, Admission],
+        kept: Callable[[str], None] = lambda _transaction_uid: None,
     ) -> None:
         self._transactions = transactions
         self._clock = clock
         self._speakers = dict(speakers)
+        self._kept = kept
         self._turn = threading.Lock()
 
     def speaks(self, ae_title: str, address: str) -> tuple[str, ...]:
@@ -113,6 +116,7 @@ class CommitmentResults:
             return _refused(told, ae_title)
         if destination is None:
             return _refused(_UNKNOWN, ae_title)
+        self._kept(report.transaction_uid)
         log.info(
             "commitment report",
             transaction=report.transaction_uid,

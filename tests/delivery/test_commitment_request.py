@@ -22,7 +22,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import N_ACTION_RSP
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
-from pynetdicom.pdu import P_DATA_TF
+from pynetdicom.pdu import A_ABORT_RQ, A_RELEASE_RQ, P_DATA_TF
 from pynetdicom.transport import ThreadedAssociationServer
 from structlog.testing import capture_logs
 
@@ -30,6 +30,7 @@ from mome_node.delivery import commitment_request
 from mome_node.delivery.commitment_request import DimseCommitment
 from mome_node.delivery.destination import Destination
 from mome_node.delivery.ports import CommitmentScu
+from mome_node.delivery.reports_elsewhere import ReportsElsewhere
 from mome_node.demonstration.pacs.pacs import free_port
 from mome_node.dicom.commitment import (
     COMMITMENT_CLASS,
@@ -88,6 +89,10 @@ class Archive:
         answer.Status = 0x0000 if self.status is None else self.status
         answer.ErrorComment = "Doe^Jane is not here"
         return answer, None
+
+    def on_received(self, event: evt.Event) -> None:
+        if isinstance(event.pdu, A_RELEASE_RQ | A_ABORT_RQ):
+            self.done.set()  # whoever releases or aborts waits for no answer any more
 
     def on_sending(self, event: evt.Event) -> None:
         self.is_answering = isinstance(event.message, N_ACTION_RSP)
@@ -152,6 +157,7 @@ def start_archive() -> Iterator[StartArchive]:
             block=False,
             evt_handlers=[
                 (evt.EVT_N_ACTION, archive.on_action),
+                (evt.EVT_PDU_RECV, archive.on_received),
                 (evt.EVT_DIMSE_SENT, archive.on_sending),
                 (evt.EVT_PDU_SENT, archive.on_sent),
                 (evt.EVT_RELEASED, lambda _event: archive.released.set()),
@@ -237,6 +243,15 @@ def test_a_report_on_an_earlier_transaction_goes_to_those_who_know_it(
     assert archive.commitment(SHORTLY_S, take_other=take).ask(TRANSACTION, NAMED) is None
     assert taken == [("1.2.3.98", ALL_SAFE)]
     assert archive.answers == [0x0000]
+
+
+def test_a_report_that_has_come_another_way_ends_the_wait(start_archive: StartArchive) -> None:
+    elsewhere = ReportsElsewhere()
+    archive = start_archive(after=lambda _archive, _association: elsewhere.note(TRANSACTION))
+    started = time.monotonic()
+    assert archive.commitment(elsewhere=elsewhere).ask(TRANSACTION, NAMED) is None
+    assert time.monotonic() - started < LONG_S / 2
+    elsewhere.note(TRANSACTION)  # nobody waits any more
 
 
 def test_a_report_that_cannot_be_kept_is_not_acknowledged(start_archive: StartArchive) -> None:

@@ -51,6 +51,7 @@ class Asked:
         default_factory=lambda: {TRANSACTION: "pacs", OTHERS: "other"}
     )
     kept: list[tuple[str, str, CommitmentAnswer, datetime]] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     fails: bool = False
 
     def answer(
@@ -90,7 +91,7 @@ def scp(node, asked, asking) -> Iterator[StorageScp]:
         node.reception,
         OnlyNamed((AllowedPeer("MODALITY", "127.0.0.1"),)),
         commitment=CommitmentReception(node.catalog.commitments, lambda: NOW, asking),
-        results=CommitmentResults(asked, lambda: NOW, speakers),
+        results=CommitmentResults(asked, lambda: NOW, speakers, asked.told.append),
     ) as running:
         yield running
 
@@ -210,7 +211,7 @@ def test_report_on_a_transaction_that_this_peer_was_not_asked_for_is_refused(
     with peer() as association, capture_logs() as logs:
         assert send(association, CommitmentResult(transaction_uid, (HERE,), ())) == 0x0115
         assert send(association) == 0x0000
-    assert [kept[0] for kept in asked.kept] == [TRANSACTION]
+    assert [kept[0] for kept in asked.kept] == asked.told == [TRANSACTION]
     assert [e["status"] for e in logs if e["event"] == "commitment report refused"] == ["0115"]
 
 

@@ -21,6 +21,7 @@ from mome_node.results.iod_tables import Attribute, Attributes, attributes_of
 from mome_node.results.value_check import value_faults
 
 _CODE_VALUES: Final = ("CodeValue", "LongCodeValue", "URNCodeValue")
+_CODED: Final = (*_CODE_VALUES, "CodeMeaning")
 _META: Final = (
     ("MediaStorageSOPClassUID", "SOPClassUID"),
     ("MediaStorageSOPInstanceUID", "SOPInstanceUID"),
@@ -63,7 +64,7 @@ def attribute_faults(dataset: Dataset, attributes: Attributes, at: str = "") -> 
             for number, item in enumerate(element.value, start=1):
                 place = f"{name}[{number}]."
                 yield from attribute_faults(item, asked.items, place)
-                if element.keyword.endswith("CodeSequence"):
+                if element.keyword.endswith("CodeSequence") or any(k in item for k in _CODED):
                     yield from (f"{place}{fault}" for fault in _code_faults(item))
 
 

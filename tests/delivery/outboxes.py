@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from pydicom.dataset import Dataset
@@ -17,6 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from sqlalchemy import event
 
 from mome_node.catalog.catalog import Catalog
+from mome_node.catalog.database import Database
 from mome_node.catalog.records import ResultRow
 from mome_node.catalog.states import StudyState
 from mome_node.catalog.tables import DeliveryTable, ResultTable, StudyTable
@@ -79,13 +82,23 @@ class MemoryStore:
         return ResultRow(uid, SecondaryCaptureImageStorage, kind, digest, digest, NOW)
 
 
+@cache
+def _empty_catalog() -> bytes:
+    """The file of an empty catalogue, migrated once."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "catalog.db"
+        Catalog.open(f"sqlite:///{path}").close()
+        return path.read_bytes()
+
+
 def opened(folder: Path) -> Catalog:
-    """A catalogue that does not wait for the disk."""
-    catalog = Catalog.open(f"sqlite:///{folder}/catalog.db")
-    engine = catalog._database.engine
-    engine.dispose()
-    event.listen(engine, "connect", lambda db, _: db.execute("PRAGMA synchronous=OFF"))
-    return catalog
+    """The catalogue in a folder, perhaps a new one, that does not wait for the disk."""
+    path = folder / "catalog.db"
+    if not path.exists():
+        path.write_bytes(_empty_catalog())
+    database = Database(f"sqlite:///{path}")
+    event.listen(database.engine, "connect", lambda db, _: db.execute("PRAGMA synchronous=OFF"))
+    return Catalog(database)
 
 
 def queue_results(
@@ -94,35 +107,51 @@ def queue_results(
     rows: Sequence[ResultRow],
     destinations: Sequence[str] = ("pacs",),
     at: datetime = NOW,
-    state: StudyState = StudyState.DELIVERING,
 ) -> None:
-    """A study with results of its first revision on their way, in one transaction."""
+    """A study with results of its first revision on their way."""
+    queue_studies(catalog, {study_uid: rows}, destinations, at)
+
+
+def queue_studies(
+    catalog: Catalog,
+    results: Mapping[str, Sequence[ResultRow]],
+    destinations: Sequence[str] = ("pacs",),
+    at: datetime = NOW,
+) -> None:
+    """Several of them, in this order and in one transaction."""
     with catalog._database.write() as session:
-        if session.get(StudyTable, study_uid) is None:
-            session.add(
-                StudyTable(
-                    study_uid=study_uid, patient_id="", issuer_of_patient_id="",
-                    state=state.value, revision=1, first_received_at=at, last_received_at=at,
-                    last_input_at=at, input_count=1, assembled_at=at, assembled_inputs=1,
-                    inputs_digest="", reason="", change=0, revision_change=0,
-                )
-            )  # fmt: skip
-            session.flush()
-        for row in rows:
-            session.add(
-                ResultTable(
-                    sop_instance_uid=row.sop_instance_uid, sop_class_uid=row.sop_class_uid,
-                    kind=row.kind, study_uid=study_uid, revision=1, key=row.key, sha256=row.sha256,
-                    created_at=at, superseded_at=None,
-                )
-            )  # fmt: skip
-            session.flush()
-            for name in destinations:
-                session.add(
-                    DeliveryTable(
-                        sop_instance_uid=row.sop_instance_uid, destination=name, state="pending",
-                        attempts=0, next_attempt_at=at, last_status=None, last_error="",
-                        sent_at=None, transaction_uid=None, queued_at=at,
-                    )
-                )  # fmt: skip
-            session.flush()
+        session.add_all(_study(uid, at) for uid in results)
+        session.flush()
+        session.add_all(_result(uid, row, at) for uid, rows in results.items() for row in rows)
+        session.flush()
+        session.add_all(
+            _delivery(row, name, at)
+            for rows in results.values()
+            for row in rows
+            for name in destinations
+        )
+
+
+def _study(uid: str, at: datetime) -> StudyTable:
+    return StudyTable(
+        study_uid=uid, patient_id="", issuer_of_patient_id="", state=StudyState.DELIVERING.value,
+        revision=1, first_received_at=at, last_received_at=at, last_input_at=at, input_count=1,
+        assembled_at=at, assembled_inputs=1, inputs_digest="", reason="", change=0,
+        revision_change=0,
+    )  # fmt: skip
+
+
+def _result(study_uid: str, row: ResultRow, at: datetime) -> ResultTable:
+    return ResultTable(
+        sop_instance_uid=row.sop_instance_uid, sop_class_uid=row.sop_class_uid, kind=row.kind,
+        study_uid=study_uid, revision=1, key=row.key, sha256=row.sha256, created_at=at,
+        superseded_at=None,
+    )  # fmt: skip
+
+
+def _delivery(row: ResultRow, name: str, at: datetime) -> DeliveryTable:
+    return DeliveryTable(
+        sop_instance_uid=row.sop_instance_uid, destination=name, state="pending", attempts=0,
+        next_attempt_at=at, last_status=None, last_error="", sent_at=None, transaction_uid=None,
+        queued_at=at,
+    )  # fmt: skip

@@ -9,7 +9,8 @@ from mome_node.results.profile import KINDS
 from mome_node.results.result_set import make_results
 
 
-def test_every_kind_of_result_has_its_class(exam, context) -> None:
+def test_every_kind_of_result_has_its_class(make_exam, context) -> None:
+    exam = make_exam(regions=1)
     assert tuple(STORAGE_CLASSES) == KINDS
     made = make_results(exam.findings, context, exam.headers).objects
     assert made

@@ -29,10 +29,10 @@ class StudyRecord:
     description: str = field(default="", repr=False)
     patient_id: str | None = field(default=None, repr=False)
     issuer_of_patient_id: str | None = field(default=None, repr=False)
-    accession_number: str | None = field(default=None, repr=False)
     patient_name: str = field(default="", repr=False)
     series_count: int | None = None
     instance_count: int | None = None
+    accession_number: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from mome_node.delivery.confirmation import Confirmations
 from mome_node.delivery.destination import Destination
 from mome_node.delivery.outbox import Outbox
 from mome_node.delivery.ports import CommitmentAnswer, CommitmentScu, Port
+from mome_node.delivery.reports_elsewhere import ReportsElsewhere
 from mome_node.delivery.watch import DeliveryWatch
 from mome_node.dicom.classes import storage_classes
 from mome_node.errors import SettingsError
@@ -87,6 +88,7 @@ class Node:
         self._store = LocalStore(settings.node.data_dir, room=room)
         self._worker = inference_process(settings)
         self._asking = AskingAssociations()
+        self._elsewhere = ReportsElsewhere()
         reception = receiving(settings, self._store, self.catalog, clock)
         self._scp = receiver(
             settings,
@@ -94,7 +96,7 @@ class Node:
             self.catalog,
             clock,
             self._asking,
-            commitment_results(settings, self.catalog.deliveries, clock),
+            commitment_results(settings, self.catalog.deliveries, clock, self._elsewhere.note),
         )
         self._web = WebDoor(settings.web, reception, clock()) if settings.web.enabled else None
         self._runner: Runner | None = None
@@ -173,7 +175,7 @@ class Node:
             ledger = self.catalog.deliveries
             return ledger.answer(transaction_uid, peer.name, answer, self._clock())
 
-        return DimseCommitment(peer, timeouts, take_other=take_other)
+        return DimseCommitment(peer, timeouts, take_other=take_other, elsewhere=self._elsewhere)
 
     def _commitment_reports(self) -> CommitmentReports:
         said = self._settings.commitment

@@ -294,6 +294,7 @@ def site_policy(settings: Settings) -> SitePolicy:
         destinations=destination_policies(settings),
         hard_limit_s=settings.assembly.hard_limit_s,
         on_deadline=OnDeadline(settings.assembly.on_deadline),
+        not_evaluable_report=settings.delivery.not_evaluable_report,
     )
 
 

@@ -179,14 +179,12 @@ class Catalog:
         reason: str = "",
         inputs_digest: str | None = None,
         inputs_seen: int | None = None,
-        supersedes_results: bool = False,
     ) -> StudyRecord:
         """Take one step of the state table and write its event; return the study after it.
 
         ``reason`` says why the study is where it is now. ``inputs_seen``, on the way out of
         receiving, is the ``input_count`` that the decision was made on: the step is refused if
-        more has come since. ``supersedes_results``: what earlier revisions say holds no more.
-        TransitionRefusedError, UnknownStudyError.
+        more has come since. TransitionRefusedError, UnknownStudyError.
         """
         with self._database.write() as session:
             studies.transition(
@@ -201,11 +199,7 @@ class Catalog:
                 inputs_seen=inputs_seen,
             )
             session.flush()
-            after = studies.find(session, study_uid)
-            if supersedes_results:
-                kind = Superseded.WITHDRAWN
-                results.supersede(session, study_uid, after.revision, f"since: {cause}", at, kind)
-            return after
+            return studies.find(session, study_uid)
 
     def note_waiting(self, study_uid: str, reason: str) -> None:
         """Say why a receiving study waits; nothing happens if it has gone on."""
@@ -303,6 +297,36 @@ class Catalog:
             results.add(session, study_uid, revision, rows, routes, cause, at)
             session.flush()
             return studies.find(session, study_uid)
+
+    def end_without_results(
+        self,
+        study_uid: str,
+        source: StudyState,
+        cause: str,
+        at: datetime,
+        *,
+        reports: Sequence[ResultRow] = (),
+        routes: Sequence[Route] = (),
+        inputs_seen: int | None = None,
+        supersedes: bool = False,
+    ) -> None:
+        """Let a study end as not evaluable and put the reports on that in the outbox.
+
+        ``inputs_seen`` as for ``transition``; ``supersedes``: what earlier revisions say holds no
+        more. TransitionRefusedError, CatalogError.
+        """
+        with self._database.write() as session:
+            results.end_without(
+                session,
+                study_uid,
+                source,
+                cause,
+                at,
+                rows=reports,
+                routes=routes,
+                inputs_seen=inputs_seen,
+                supersedes=supersedes,
+            )
 
     def results_of(self, study_uid: str) -> tuple[ResultRecord, ...]:
         """Return all results of a study, the oldest revision first."""

@@ -51,6 +51,38 @@ def add(
     studies.transition(session, study_uid, StudyState.REPORTING, StudyState.DELIVERING, cause, at)
 
 
+def end_without(
+    session: Session,
+    study_uid: str,
+    source: StudyState,
+    cause: str,
+    at: datetime,
+    *,
+    rows: Sequence[ResultRow] = (),
+    routes: Sequence[Route] = (),
+    inputs_seen: int | None = None,
+    supersedes: bool = False,
+) -> None:
+    """Let a study end as not evaluable, with the reports on that, if there are any.
+
+    ``supersedes``: what earlier revisions say holds no more. TransitionRefusedError.
+    """
+    target = StudyState.NOT_EVALUABLE
+    studies.transition(
+        session, study_uid, source, target, cause, at, reason=cause, inputs_seen=inputs_seen
+    )
+    session.flush()
+    revision = studies.find(session, study_uid).revision
+    if supersedes or rows:
+        kind = Superseded.WITHDRAWN if supersedes else Superseded.REPLACED
+        supersede(session, study_uid, revision, f"since: {cause}", at, kind)
+    for row in rows:
+        keep(session, study_uid, revision, row)
+        for route in routes:
+            if row.profile == route.profile:
+                outbox.put(session, row.sop_instance_uid, route, at)
+
+
 def supersede(
     session: Session,
     study_uid: str,

@@ -96,13 +96,14 @@ def _row(
     profile = _profile(wanted, policy)
     at = max(r.superseded_at for r in wanted.results if r.superseded_at is not None)
     headers = [_header(store.path(record.result.key)) for record in wanted.results]
+    patient = _patient(sources, headers[0])
     note = make_rejection(
         _TITLES[wanted.why],
         [_rejected(record, store) for record in wanted.results],
-        _patient(sources, headers[0]),
+        patient,
         recorded_at=at.astimezone(),
         profile=profile,
-        synthetic=any(header.get("SyntheticData") == "YES" for header in headers),
+        synthetic=any(h.get("SyntheticData") == "YES" for h in (patient, *headers)),
         station_name=policy.station_name,
     )
     content = encode(note)

@@ -21,19 +21,22 @@ from mome_node.assembly.completeness import (
     Waited,
     decide,
 )
+from mome_node.assembly.plan import SeriesRole
 from mome_node.assembly.promises import unkept_promises
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.changes import OFFERED, HoldReason
-from mome_node.catalog.records import EventRecord, StudyRecord
+from mome_node.catalog.records import EventRecord, ResultRow, StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.delivery.confirmed import delivered_words, refused_words
+from mome_node.dicom.reason_codes import OTHER, Reason
 from mome_node.errors import CatalogError, NodeError, StorageError
 from mome_node.jobs.deadline import cause_of, is_freed_by_hand
-from mome_node.jobs.eligibility import no_model_reason, refusals, rules_for
+from mome_node.jobs.eligibility import no_model_reason, refusal_reasons, refusals, rules_for
 from mome_node.jobs.evaluation_request import request_for
 from mome_node.jobs.holding import to_hold
 from mome_node.jobs.known_headers import KnownHeaders
 from mome_node.jobs.looking import Look, look_at
+from mome_node.jobs.not_evaluable import Why, reports_on, results_stand
 from mome_node.jobs.reading import SourceInstance
 from mome_node.jobs.rejecting import apply_notes
 from mome_node.jobs.rejection_notes import reject_superseded
@@ -120,7 +123,7 @@ class Stages:
             by_hand=by_hand,
         )
         withdraws = look.digest != study.inputs_digest and study.changed_since_results.withdraws
-        self._act(study, decision, since_first, withdraws=withdraws)
+        self._act(study, decision, since_first, withdraws=withdraws, series=look.plan.series)
         if decision.action is Action.EVALUATE:
             self._release(study.study_uid, look, withdraws=withdraws)
         return decision
@@ -203,6 +206,7 @@ class Stages:
         since_first: timedelta,
         *,
         withdraws: bool = False,
+        series: Sequence[SeriesRole] = (),
     ) -> None:
         """Take the step out of receiving that was decided on, or say what is waited for."""
         target = {
@@ -212,9 +216,13 @@ class Stages:
             Action.QUARANTINE: StudyState.QUARANTINED,
         }.get(decision.action)
         cause = cause_of(decision, since_first.total_seconds())[:MAX_REASON]
-        if target is not None:
-            ends = withdraws and target is StudyState.NOT_EVALUABLE
-            self._step(study, target, cause, seen=study.input_count, supersedes=ends)
+        if target is StudyState.NOT_EVALUABLE:
+            why = Why(decision.coded_reasons, series=tuple(series))
+            self._end_not_evaluable(
+                study, study.state, cause, why, withdraws=withdraws, seen=study.input_count
+            )
+        elif target is not None:
+            self._step(study, target, cause, seen=study.input_count)
         elif cause != study.reason:
             self.catalog.note_waiting(study.study_uid, cause)
             log.info("study waits", study=study.study_uid, why=cause)
@@ -229,8 +237,9 @@ class Stages:
         elif len(refused) < len(self.models):
             self._step(study, StudyState.QUEUED, "a model takes it")
         else:
-            reason = no_model_reason(refused)
-            self._step(study, StudyState.NOT_EVALUABLE, reason, supersedes=withdraws)
+            why = Why(refusal_reasons(refused), tuple(refused), look.plan.series)
+            cause = no_model_reason(refused)
+            self._end_not_evaluable(study, study.state, cause, why, withdraws=withdraws)
 
     def _has_results_of(self, study: StudyRecord, digest: str) -> bool:
         """Whether the last evaluation read these same inputs and its results are kept."""
@@ -266,16 +275,49 @@ class Stages:
         )
 
     def _end_without_results(self, study: StudyRecord, outcome: NotEvaluated) -> None:
-        target = StudyState.QUARANTINED if outcome.quarantine else StudyState.NOT_EVALUABLE
         held = dict.fromkeys(outcome.undecodable, HoldReason.UNDECODABLE)
         self.catalog.hold(study.study_uid, held, self.clock())
-        self._from(
-            study.study_uid,
-            StudyState.INFERRING,
-            target,
-            outcome.reason,
-            supersedes=not outcome.quarantine and study.revision_change.withdraws,
+        now_in = StudyState.INFERRING
+        if outcome.quarantine:
+            self._from(study.study_uid, now_in, StudyState.QUARANTINED, outcome.reason)
+            return
+        why = Why(outcome.reasons or (Reason(OTHER, outcome.reason),))
+        withdraws = study.revision_change.withdraws
+        self._end_not_evaluable(study, now_in, outcome.reason, why, withdraws=withdraws)
+
+    def _end_not_evaluable(
+        self,
+        study: StudyRecord,
+        source: StudyState,
+        cause: str,
+        why: Why,
+        *,
+        withdraws: bool,
+        seen: int | None = None,
+    ) -> None:
+        """Let a study end without results, with the report on that if the site wants one.
+
+        ``withdraws``: what earlier revisions say holds no more.
+        """
+        study_uid, now, cause = study.study_uid, self.clock(), cause[:MAX_REASON]
+        reports: Sequence[ResultRow] = ()
+        # A report that took the place of results that still stand would take them away.
+        if withdraws or not results_stand(self.catalog, study_uid):
+            sources = self.sources(study_uid)
+            reports = reports_on(
+                study, why, sources, self.models, self.catalog, self.store, self.policy, now
+            )
+        self.catalog.end_without_results(
+            study_uid,
+            source,
+            cause,
+            now,
+            reports=reports,
+            routes=self.policy.routes,
+            inputs_seen=seen,
+            supersedes=withdraws,
         )
+        log.info("study", study=study_uid, state=str(StudyState.NOT_EVALUABLE), cause=cause)
 
     def _fail(self, study_uid: str, error: Exception) -> None:
         found = self.catalog.study(study_uid).state
@@ -290,9 +332,8 @@ class Stages:
         cause: str,
         *,
         seen: int | None = None,
-        supersedes: bool = False,
     ) -> None:
-        self._from(study.study_uid, study.state, target, cause, seen=seen, supersedes=supersedes)
+        self._from(study.study_uid, study.state, target, cause, seen=seen)
 
     def _from(
         self,
@@ -303,7 +344,6 @@ class Stages:
         *,
         seen: int | None = None,
         digest: str | None = None,
-        supersedes: bool = False,
     ) -> None:
         cause = cause[:MAX_REASON]
         self.catalog.transition(
@@ -315,7 +355,6 @@ class Stages:
             reason=cause,
             inputs_digest=digest,
             inputs_seen=seen,
-            supersedes_results=supersedes,
         )
         log.info("study", study=study_uid, state=str(target), cause=cause)
 

@@ -17,7 +17,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
+from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, SegmentationStorage
 
 from mome_node.assembly.completeness import OnDeadline
 from mome_node.assembly.rules import AssemblyRules
@@ -57,6 +57,7 @@ QUIET_S = 60.0
 DEADLINE_S = 1800.0
 HARD_LIMIT_S = 7200.0
 ASK_S = 15.0
+CLASSES = {"sr": Comprehensive3DSRStorage, "seg": SegmentationStorage}
 SYNTHETIC = InstalledModel("demo", "1", "d" * 64, "malignancy", True, False, "cpu")
 
 
@@ -86,6 +87,7 @@ class FakeEvaluator:
     faults: list[Exception | NotEvaluated] = field(default_factory=list)
     faults_of: dict[str, Exception] = field(default_factory=dict)
     unready: Exception | None = None
+    kinds: tuple[str, ...] = ("sr",)
     during: Callable[[], None] = lambda: None
 
     def prepare(self) -> None:
@@ -111,22 +113,23 @@ class FakeEvaluator:
         digest = inputs_digest(plan, contents_of(request.instances))
         request.out_dir.mkdir(parents=True, exist_ok=True)
         channels = tuple(ChannelUse(n, s.phase, s.time_s) for n, s in enumerate(plan.dce[1:]))
-        report = self._report(request, digest)
-        return Evaluated((report,), digest, request.out_dir / "f.json", channels=channels)
+        made = tuple(self._object(kind, request, digest) for kind in self.kinds)
+        return Evaluated(made, digest, request.out_dir / "f.json", channels=channels)
 
-    def _report(self, request: EvaluationRequest, digest: str) -> MadeObject:
+    def _object(self, kind: str, request: EvaluationRequest, digest: str) -> MadeObject:
         report = Dataset()
         report.file_meta = FileMetaDataset()
         report.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        report.SOPClassUID = Comprehensive3DSRStorage
-        report.SOPInstanceUID = derived_uid("sr", request.study_uid, str(request.revision), digest)
+        report.SOPClassUID = CLASSES[kind]
+        seed = (request.study_uid, str(request.revision), digest, str(request.issue))
+        report.SOPInstanceUID = derived_uid(kind, *seed)
         report.ContentDate = request.recorded_at.strftime("%Y%m%d")
         report.StudyInstanceUID = request.study_uid
         report.SeriesInstanceUID = derived_uid("series", report.SOPInstanceUID)
-        path = request.out_dir / "sr.dcm"
+        path = request.out_dir / f"{kind}.dcm"
         report.save_as(path, enforce_file_format=True)
         return MadeObject(
-            "sr",
+            kind,
             request.profiles[0].digest,
             report.SOPClassUID,
             report.SOPInstanceUID,
@@ -151,6 +154,7 @@ class Bench:
     rules: AssemblyRules = field(default_factory=AssemblyRules)
     pacs: SeriesCounts | None = None
     headers_kept: int = MAX_PLANES
+    not_evaluable_report: bool = False
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -172,6 +176,7 @@ class Bench:
                 tuple(DestinationPolicy(name) for name in self.destinations),
                 hard_limit_s=self.hard_limit_s,
                 on_deadline=self.on_deadline,
+                not_evaluable_report=self.not_evaluable_report,
             ),
             models=self.models,
             evaluator=self.evaluator,
@@ -233,6 +238,7 @@ class Bench:
             destination.sending_turn()
             destination.confirmation_turn()
         self.runner.delivery_turn()
+        self.runner.rejection_turn()
 
     def fall_quiet(self) -> None:
         """Let the quiet time pass, with assembly looking on and nothing else at work."""

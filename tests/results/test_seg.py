@@ -28,9 +28,9 @@ ORIENTATIONS = [
 
 
 def _seg(exam: Any, context: ResultContext) -> Dataset:
-    results = make_results(exam.findings, context, exam.headers)
-    (seg,) = [o.dataset for o in results.objects if o.kind == "seg"]
-    return dcmread(BytesIO(encode(seg)))
+    alone = replace(context, profile=replace(context.profile, objects=("seg",)))
+    (seg,) = make_results(exam.findings, alone, exam.headers).objects
+    return dcmread(BytesIO(encode(seg.dataset)))
 
 
 def _marked_places(seg: Dataset, segment: int) -> set[tuple[float, ...]]:

@@ -27,9 +27,9 @@ ORIENTATIONS = [
 
 
 def made(exam: Any, context: ResultContext) -> bytes:
-    results = make_results(exam.findings, context, exam.headers)
-    (seg,) = [o.dataset for o in results.objects if o.kind == "seg"]
-    return encode(seg)
+    alone = replace(context, profile=replace(context.profile, objects=("seg",)))
+    (seg,) = make_results(exam.findings, alone, exam.headers).objects
+    return encode(seg.dataset)
 
 
 def check(encoded: bytes, exam: Any) -> None:

@@ -16,10 +16,11 @@ from pydicom.dataset import Dataset
 from mome_node.assembly.plan import Verdict
 from mome_node.assembly.study import plan_study
 from mome_node.dicom.header import FrameRef
+from mome_node.dicom.reason_codes import MODEL_INPUT, NO_VOLUME, UNDECODABLE, Reason
 from mome_node.errors import ModelInputError, PixelDataError, UnreadableSliceError, VolumeError
 from mome_node.jobs.debug_steps import preparation_steps
 from mome_node.jobs.eligibility import rules_for
-from mome_node.jobs.evaluation import evaluate
+from mome_node.jobs.evaluation import NoModelError, evaluate
 from mome_node.jobs.identified import Identified, stated_by
 from mome_node.jobs.models import LoadedModel
 from mome_node.jobs.reading import (
@@ -62,7 +63,7 @@ def evaluate_study(
     )
     if plan.verdict is not Verdict.EVALUABLE:
         quarantine = plan.verdict is Verdict.QUARANTINED
-        return NotEvaluated("; ".join(plan.reasons), quarantine)
+        return NotEvaluated("; ".join(plan.reasons), quarantine, reasons=plan.coded_reasons)
     plan = replace(plan, warnings=(*request.lacking, *plan.warnings))
     digest = inputs_digest(plan, contents_of(request.instances))
     paths = {i.sop_instance_uid: i.path for i in request.instances}
@@ -84,9 +85,13 @@ def evaluate_study(
             on_inputs=keep_steps,
         )
     except (PixelDataError, UnreadableSliceError) as error:
-        return NotEvaluated(str(error), quarantine=True, undecodable=_undecodable(error))
+        reasons = (Reason(UNDECODABLE, str(error)),)
+        return NotEvaluated(str(error), True, _undecodable(error), reasons)
+    except NoModelError as error:
+        return NotEvaluated(str(error), reasons=error.reasons)
     except (VolumeError, ModelInputError) as error:
-        return NotEvaluated(str(error))
+        code = NO_VOLUME if isinstance(error, VolumeError) else MODEL_INPUT
+        return NotEvaluated(str(error), reasons=(Reason(code, str(error)),))
     clock.step("reporting")
     inputs = [f for f in facts.instances if f.sop_instance_uid in plan.inputs]
     objects = _write(findings, digest, request, stated_by(inputs))

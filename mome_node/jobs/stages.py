@@ -36,10 +36,9 @@ from mome_node.jobs.evaluation_request import request_for
 from mome_node.jobs.holding import to_hold
 from mome_node.jobs.known_headers import KnownHeaders
 from mome_node.jobs.looking import Look, look_at
-from mome_node.jobs.not_evaluable import Why, reports_on, results_stand
+from mome_node.jobs.not_evaluable import Why, results_stand
 from mome_node.jobs.reading import SourceInstance
 from mome_node.jobs.rejecting import apply_notes
-from mome_node.jobs.rejection_notes import reject_superseded
 from mome_node.jobs.requests import (
     NOT_TRIED_AGAIN,
     Evaluated,
@@ -152,6 +151,9 @@ class Stages:
 
     def reject_superseded(self, study_uid: str) -> None:
         """Tell destinations to take back what they may have and does not stand any more."""
+        # Here, so that the process that receives loads highdicom only if it ever needs it.
+        from mome_node.jobs.rejection_notes import reject_superseded
+
         sources = self.sources(study_uid)
         reject_superseded(study_uid, sources, self.catalog, self.store, self.policy)
 
@@ -302,7 +304,11 @@ class Stages:
         study_uid, now, cause = study.study_uid, self.clock(), cause[:MAX_REASON]
         reports: Sequence[ResultRow] = ()
         # A report that took the place of results that still stand would take them away.
-        if withdraws or not results_stand(self.catalog, study_uid):
+        may_report = withdraws or not results_stand(self.catalog, study_uid)
+        if self.policy.not_evaluable_report and may_report:
+            # Here, so that the process that receives loads highdicom only if it ever needs it.
+            from mome_node.jobs.not_evaluable_report import reports_on
+
             sources = self.sources(study_uid)
             reports = reports_on(
                 study, why, sources, self.models, self.catalog, self.store, self.policy, now

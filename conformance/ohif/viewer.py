@@ -35,6 +35,8 @@ _FIRST_IMAGE_MS = 120_000.0
 _OVERLAY_MS = 60_000.0
 _NO = '[data-cy="no-hydrate-btn"]'
 _THUMBNAIL = '[data-cy="study-browser-thumbnail-no-image"]'
+_ANY_THUMBNAIL = '[data-cy^="study-browser-thumbnail"]'
+_TEXT_REPORT = '[data-cy="viewport-grid"] .overflow-auto.text-foreground'
 _DRAWN = "svg.svg-layer :is(polyline, path, circle, ellipse, line)"
 _VIEWPORT = ".cornerstone-viewport-element, .viewport-element"
 _REMOVE_TOUR = """
@@ -49,6 +51,12 @@ selector => [...document.querySelectorAll(selector)].map(element => {
 """
 _SHOWN_IMAGE = """
 () => window.cornerstone.getEnabledElements().map(each => each.viewport.getCurrentImageId())[0]
+"""
+_SCROLL = """
+wanted => {
+    const shown = window.cornerstone.getEnabledElements()[0].viewport
+    return shown.setImageIdIndex(shown.getImageIds().findIndex(id => id.includes(wanted)))
+}
 """
 _CANVAS = """
 () => window.cornerstone.getEnabledElements()
@@ -145,9 +153,44 @@ class Viewer:
         """Open a SEG by a double click and wait until its region is drawn."""
         self._open("SEG", number)
         try:
-            self._wait_for(lambda _: _has_region(self._canvas()), _OVERLAY_MS)
+            self._wait_for(lambda _: _has_region(self.canvas()), _OVERLAY_MS)
         except PlaywrightTimeoutError as error:
             raise self._error("the SEG draws no region") from error
+        self._settle()
+
+    def open_object(self, label: str) -> None:
+        """Open the series or object whose thumbnail says ``label``, by a double click."""
+        self.page.wait_for_selector(_ANY_THUMBNAIL, timeout=_FIRST_IMAGE_MS)
+        self.page.evaluate(_REMOVE_TOUR)
+        items = [i for i in self.page.query_selector_all(_ANY_THUMBNAIL) if label in i.inner_text()]
+        if not items:
+            raise self._error(f"no {label} in the list of series")
+        items[0].dblclick()
+
+    def open_report(self, label: str) -> str:
+        """Open an SR that the viewer shows as text; return the text."""
+        self.open_object(label)
+        try:
+            self.page.wait_for_selector(_TEXT_REPORT, timeout=_OVERLAY_MS)
+        except PlaywrightTimeoutError as error:
+            raise self._error("no text is shown") from error
+        self._settle()
+        return self.page.locator(_TEXT_REPORT).first.inner_text()
+
+    def open_pictures(self, label: str, series_uid: str) -> None:
+        """Open a series of images and wait until one of it is drawn."""
+        self.open_object(label)
+        try:
+            self._wait_for(lambda _: self._shows(f"/series/{series_uid}/"), _FIRST_IMAGE_MS)
+        except PlaywrightTimeoutError as error:
+            raise self._error("the series is not shown") from error
+        self._settle()
+
+    def scroll_to(self, sop_instance_uid: str) -> None:
+        """Show an image of the series that is open."""
+        wanted = f"/instances/{sop_instance_uid}/"
+        self.page.evaluate(_SCROLL, wanted)
+        self._wait_for(lambda _: self._shows(wanted), _OVERLAY_MS)
         self._settle()
 
     def decline_prompt(self) -> None:
@@ -181,7 +224,7 @@ class Viewer:
 
     def coloured_region(self) -> Drawn:
         """The box around the largest patch that a SEG colours."""
-        labels, count = ndimage.label(_region(self._canvas()))
+        labels, count = ndimage.label(_region(self.canvas()))
         if not count:
             raise self._error("no region is drawn")
         rows, columns = np.nonzero(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
@@ -190,10 +233,23 @@ class Viewer:
         top, bottom = corner.top + rows.min(), corner.top + rows.max()
         return Drawn("", float(left), float(top), float(right), float(bottom))
 
+    def canvas(self) -> NDArray[np.int16]:
+        """What Cornerstone has drawn (rows, columns, RGB), without OHIF's messages over it."""
+        drawn = self.page.evaluate(_CANVAS)
+        if not drawn:
+            return np.zeros((1, 1, 3), dtype=np.int16)
+        picture = Image.open(io.BytesIO(base64.b64decode(drawn[0]))).convert("RGB")
+        return np.asarray(picture, dtype=np.int16)
+
+    def coloured(self) -> NDArray[np.bool_]:
+        """What a SEG colours (rows, columns), its edge included, on the canvas."""
+        filled: NDArray[np.bool_] = ndimage.binary_fill_holes(_region(self.canvas()))
+        return filled
+
     def shows_overlay(self) -> bool:
         """Tell whether an outline or a region is drawn now."""
         picture = np.asarray(self.picture(), dtype=np.int16)
-        return _has_outline(picture) or _has_region(self._canvas())
+        return _has_outline(picture) or _has_region(self.canvas())
 
     def picture(self) -> Image.Image:
         """The viewport as it is now; OHIF puts in a new one when another object is opened."""
@@ -206,13 +262,8 @@ class Viewer:
         self.page.screenshot(path=path)
         return path
 
-    def _canvas(self) -> NDArray[np.int16]:
-        """What Cornerstone has drawn (rows, columns, RGB), without OHIF's messages over it."""
-        drawn = self.page.evaluate(_CANVAS)
-        if not drawn:
-            return np.zeros((1, 1, 3), dtype=np.int16)
-        picture = Image.open(io.BytesIO(base64.b64decode(drawn[0]))).convert("RGB")
-        return np.asarray(picture, dtype=np.int16)
+    def _shows(self, part_of_image_id: str) -> bool:
+        return part_of_image_id in str(self.page.evaluate(_SHOWN_IMAGE))
 
     def _boxes(self, selector: str) -> list[Drawn]:
         return [Drawn(*found) for found in self.page.evaluate(_DRAWN_BOXES, selector)]

@@ -35,10 +35,10 @@ from mome_node.results.context import ResultContext
 from mome_node.results.debug_pictures import PreparationSteps, write_debug_pictures
 from mome_node.results.findings import Findings
 from mome_node.results.findings_json import findings_json
+from mome_node.results.label import marked_label
 from mome_node.results.pictures import write_pictures
 from mome_node.results.profile import ResultProfile
 from mome_node.results.result_set import ResultSet, encode, make_results
-from mome_node.results.wording import marked_label
 from mome_node.volumes.volume import Exam
 
 Progress = Callable[[str], None]
@@ -90,7 +90,8 @@ def evaluate_study(
     clock.step("reporting")
     inputs = [f for f in facts.instances if f.sop_instance_uid in plan.inputs]
     objects = _write(findings, digest, request, stated_by(inputs))
-    label = marked_label(findings, request.profiles[0].label)
+    profile = request.profiles[0]
+    label = marked_label(findings, profile.label, profile.audience)
     write_debug_pictures(steps, request.out_dir, label, synthetic=findings.synthetic)
     return Evaluated(objects, digest, request.out_dir / FINDINGS, clock.stop(), findings.channels)
 
@@ -131,11 +132,11 @@ def _write(
         folder = request.out_dir / profile.digest if made else request.out_dir
         results = make_results(findings, _context(request, digest, profile), headers)
         made += _write_objects(results, profile.digest, folder)
-    label = request.profiles[0].label
-    document = json.dumps(findings_json(findings, label), indent=2, allow_nan=False)
+    label, audience = request.profiles[0].label, request.profiles[0].audience
+    document = json.dumps(findings_json(findings, label, audience), indent=2, allow_nan=False)
     (request.out_dir / FINDINGS).write_text(document + "\n")
     if request.pictures:
-        write_pictures(findings, request.out_dir, label)
+        write_pictures(findings, request.out_dir, label, audience)
     return tuple(made)
 
 

@@ -66,6 +66,7 @@ class _Explained:
     explanation: Explanation | None
     why_not: str = ""
     found: FoundRegions = NO_REGIONS
+    attribution: Volume | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,6 +153,7 @@ def _findings(
         key_subtraction=Volume(key.array - exam.dce[0].array, key.grid, key.frames),
         key_slice=_key_slice(regions, inputs, key),
         field_box=_field_box(inputs, key),
+        attribution=explained.attribution,
     )
 
 
@@ -255,6 +257,7 @@ def _explain(
     return _Explained(
         Explanation(attribution.method, attribution.steps, attribution.completeness_gap),
         found=find_regions(attribution, key, inputs.breasts),
+        attribution=Volume(attribution.array, attribution.grid),
     )
 
 

@@ -125,6 +125,11 @@ class Findings:
     ``fitness`` has the failed checks of every model, run or not; those that warn of one that was
     run are among ``warnings``, too. ``known`` is what the site knows of the study, and
     ``not_assessed`` what nobody does.
+
+    ``attribution`` is what each voxel of the primary model's DCE grid added to its score, not
+    smoothed, in log-odds (natural logarithm) of the positive class before any calibration; the
+    values add up to the score less that of a DCE in which nothing enhances, but for the
+    explanation's completeness error. None where nothing was explained.
     """
 
     study_uid: str
@@ -148,3 +153,4 @@ class Findings:
     fitness: tuple[FitnessFinding, ...] = ()
     known: tuple[str, ...] = ()
     not_assessed: tuple[str, ...] = NOT_ASSESSED
+    attribution: Volume | None = None

@@ -330,6 +330,6 @@ def test_what_the_site_knows_is_told_as_such_and_not_as_unassessed(
 ) -> None:
     exam = make_exam()
     known = replace(exam.findings, known=("implants",), not_assessed=("prior exams",))
-    texts = [s.text for s in statements(known, context.label)]
+    texts = [s.text for s in statements(known, context.profile)]
     assert "Known from the site, not from the images: implants." in texts
     assert "Not assessed: prior exams." in texts

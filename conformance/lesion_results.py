@@ -33,7 +33,7 @@ from mome_node.jobs.reading import (
 from mome_node.mome.prediction import ChannelUse, Prediction
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import Lesion, PhantomExam, Protocol, Vendor
-from mome_node.phantom.render import render_exam
+from mome_node.phantom.render import axial_grid, render_exam
 from mome_node.results.context import ResultContext
 from mome_node.results.findings import (
     Explanation,
@@ -55,10 +55,18 @@ SEED = 2
 TWO_LESIONS_SEED = 5
 
 AXIAL = Protocol((160, 160, 32), (48, 48, 12), (96, 96, 18))
-SAGITTAL = Protocol((48, 160, 80), (48, 48, 12), (96, 96, 18))
+SAGITTAL = Protocol((48, 250, 120), (48, 48, 12), (96, 96, 18))
+"""Voxels are 1.36 mm squares in the sagittal plane."""
+
+FLAT = Protocol((48, 160, 60), (48, 48, 12), (96, 96, 18))
+"""Sagittal voxels are no squares: 2.13 mm wide, 2.72 mm high."""
+
+MAP = (48, 48, 12)
 STUDY_DATE = date(2026, 11, 1)
 RECORDED_AT = datetime(2026, 11, 1, 16, 30, tzinfo=UTC)
 SCORE, NEGATIVE_SCORE, PRIOR = 0.81, 0.17, 0.5
+SHARE, SHARE_OUTSIDE = 0.4, 0.06
+METHOD = "integrated gradients at the voxels"
 MODEL = ModelIdentity("hand-made findings", "1", "0" * 64, synthetic=True)
 MISSING_WARNING = "the study has no T2 and no DWI: the model was given the dynamic alone"
 
@@ -81,15 +89,19 @@ class LesionStudy:
     headers: Headers
     folder: Path
 
-    def results(self, profile: ResultProfile = DEFAULT_PROFILE) -> dict[str, Path]:
-        """The files of the results in a profile, by their kind; of several, the first."""
+    def results(self, profile: ResultProfile = DEFAULT_PROFILE) -> dict[str, list[Path]]:
+        """The files of the results in a profile, by their kind."""
         context = replace(self.context, profile=profile)
-        made: dict[str, Path] = {}
+        made: dict[str, list[Path]] = {}
         for result in make_results(self.findings, context, self.headers).objects:
-            path = self.folder / f"{profile.digest}-{result.sop_instance_uid}.dcm"
+            path = self.folder / f"{result.sop_instance_uid}.dcm"
             path.write_bytes(encode(result.dataset))
-            made.setdefault(result.kind, path)
+            made.setdefault(result.kind, []).append(path)
         return made
+
+    def image(self, sop_instance_uid: str) -> Dataset:
+        """The header of one of its images."""
+        return self.headers(FrameRef(sop_instance_uid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +130,9 @@ FORMS = {
     "degraded": Form(only_dynamic=True),
     "enhanced-one-object": Form(Vendor.PHILIPS, enhanced=True),
     "enhanced-object-a-phase": Form(Vendor.SIEMENS, enhanced=True),
-    # Rows from the chest wall forward to back, the head above: as breast dynamics are read.
+    # Columns run to the back, rows to the feet.
     "sagittal": Form(protocol=SAGITTAL, axes=(1, 2, 0), flipped=(1,)),
+    "sagittal-flat": Form(protocol=FLAT, axes=(1, 2, 0), flipped=(1,)),
     "prone": Form(flipped=(0, 1), patient_position="HFP"),
     "feet-first": Form(flipped=(2,), patient_position="FFP"),
     "two-lesions": Form(seed=TWO_LESIONS_SEED),
@@ -247,8 +260,8 @@ def _findings(plan: StudyPlan, exam: Exam, lesions: tuple[Lesion, ...]) -> Findi
         dwi_b_value=exam.dwi_b_value,
         series=tuple(_series(plan)),
         regions=regions,
-        share_outside_breast=0.0,
-        explanation=Explanation("the phantom's truth", 1, 0.0) if regions else None,
+        share_outside_breast=SHARE_OUTSIDE if regions else 0.0,
+        explanation=Explanation(METHOD, 1, 0.0) if regions else None,
         not_explained="" if regions else "the score does not lie above its reference",
         warnings=(MISSING_WARNING,) if missing else (),
         synthetic=True,
@@ -256,6 +269,7 @@ def _findings(plan: StudyPlan, exam: Exam, lesions: tuple[Lesion, ...]) -> Findi
         key_subtraction=Volume(key.array - exam.dce[0].array, key.grid, key.frames),
         key_slice=largest_slice(regions[0].mask) if regions else slices // 2,
         field_box=(round(0.02 * columns), round(0.02 * rows), columns - 3, rows - 3),
+        attribution=_attribution(lesions) if regions else None,
     )
 
 
@@ -272,17 +286,28 @@ def _prediction(probability: float, modalities: tuple[Modality, ...]) -> Predict
     )
 
 
+def _attribution(lesions: tuple[Lesion, ...]) -> Volume:
+    """One in the lesions, on a grid of its own, as a model's is."""
+    grid = axial_grid(MAP)
+    return Volume(inside(lesions, _voxels(grid)).astype(np.float32), grid)
+
+
+def _voxels(grid: Grid) -> NDArray[np.float64]:
+    """Where the voxels' centres lie, (x, y, z, 3) in mm LPS."""
+    indices = np.moveaxis(np.indices(grid.shape), 0, -1)
+    places: NDArray[np.float64] = indices @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    return places
+
+
 def _region(number: int, lesion: Lesion, grid: Grid) -> Region:
     """The voxels whose centres lie in a lesion."""
-    indices = np.moveaxis(np.indices(grid.shape), 0, -1)
-    points = indices @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     return Region(
         number=number,
         tracking_uid=derived_uid("lesion", *map(str, lesion.center_mm)),
-        mask=inside([lesion], points),
+        mask=inside([lesion], _voxels(grid)),
         center_mm=lesion.center_mm,
         laterality=lesion.laterality,
-        share=0.4 / number,
+        share=SHARE / number,
     )
 
 

@@ -55,7 +55,7 @@ _SHOWN_IMAGE = """
 _SCROLL = """
 wanted => {
     const shown = window.cornerstone.getEnabledElements()[0].viewport
-    return shown.setImageIdIndex(shown.getImageIds().findIndex(id => id.includes(wanted)))
+    return shown.setImageIdIndex(shown.getImageIds().findIndex(id => id.endsWith(wanted)))
 }
 """
 _CANVAS = """
@@ -186,11 +186,11 @@ class Viewer:
             raise self._error("the series is not shown") from error
         self._settle()
 
-    def scroll_to(self, sop_instance_uid: str) -> None:
+    def scroll_to(self, image: ShownImage) -> None:
         """Show an image of the series that is open."""
-        wanted = f"/instances/{sop_instance_uid}/"
+        wanted = f"/instances/{image.sop_instance_uid}/frames/{image.frame}"
         self.page.evaluate(_SCROLL, wanted)
-        self._wait_for(lambda _: self._shows(wanted), _OVERLAY_MS)
+        self._wait_for(lambda _: self.shown_image() == image, _OVERLAY_MS)
         self._settle()
 
     def decline_prompt(self) -> None:

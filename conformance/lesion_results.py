@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from conformance.lesion_forms import FORMS, Form, write_form
 from mome_node.assembly.plan import Role, StudyPlan
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.assembly.study import plan_study
@@ -31,8 +32,7 @@ from mome_node.jobs.reading import (
     read_study,
 )
 from mome_node.mome.prediction import ChannelUse, Prediction
-from mome_node.phantom.dicom_writer import write_study
-from mome_node.phantom.exam import Lesion, PhantomExam, Protocol, Vendor
+from mome_node.phantom.exam import Lesion, PhantomExam, Protocol
 from mome_node.phantom.render import axial_grid, render_exam
 from mome_node.results.context import ResultContext
 from mome_node.results.findings import (
@@ -49,20 +49,7 @@ from mome_node.results.profile import DEFAULT_PROFILE, ResultProfile
 from mome_node.results.result_set import encode, make_results
 from mome_node.volumes.volume import Exam, Modality, Volume
 
-SEED = 2
-"""One malignant lesion, far from the middle along every axis: a mirrored overlay misses it."""
-
-TWO_LESIONS_SEED = 5
-
-AXIAL = Protocol((160, 160, 32), (48, 48, 12), (96, 96, 18))
-SAGITTAL = Protocol((48, 250, 120), (48, 48, 12), (96, 96, 18))
-"""Voxels are 1.36 mm squares in the sagittal plane."""
-
-FLAT = Protocol((48, 160, 60), (48, 48, 12), (96, 96, 18))
-"""Sagittal voxels are no squares: 2.13 mm wide, 2.72 mm high."""
-
 MAP = (48, 48, 12)
-STUDY_DATE = date(2026, 11, 1)
 RECORDED_AT = datetime(2026, 11, 1, 16, 30, tzinfo=UTC)
 SCORE, NEGATIVE_SCORE, PRIOR = 0.81, 0.17, 0.5
 SHARE, SHARE_OUTSIDE = 0.4, 0.06
@@ -104,41 +91,6 @@ class LesionStudy:
         return self.headers(FrameRef(sop_instance_uid))
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How an exam is written, and what its findings are.
-
-    ``axes`` are the axes of the axial exam that become columns, rows and slices of the dynamic,
-    ``flipped`` those of the new ones that run the other way.
-    """
-
-    vendor: Vendor = Vendor.SIEMENS
-    enhanced: bool = False
-    protocol: Protocol = AXIAL
-    axes: tuple[int, int, int] = (0, 1, 2)
-    flipped: tuple[int, ...] = ()
-    patient_position: str = ""
-    with_regions: bool = True
-    only_dynamic: bool = False
-    seed: int = SEED
-
-
-CLASSIC = Form()
-FORMS = {
-    "classic": CLASSIC,
-    "negative": Form(with_regions=False),
-    "degraded": Form(only_dynamic=True),
-    "enhanced-one-object": Form(Vendor.PHILIPS, enhanced=True),
-    "enhanced-object-a-phase": Form(Vendor.SIEMENS, enhanced=True),
-    # Columns run to the back, rows to the feet.
-    "sagittal": Form(protocol=SAGITTAL, axes=(1, 2, 0), flipped=(1,)),
-    "sagittal-flat": Form(protocol=FLAT, axes=(1, 2, 0), flipped=(1,)),
-    "prone": Form(flipped=(0, 1), patient_position="HFP"),
-    "feet-first": Form(flipped=(2,), patient_position="FFP"),
-    "two-lesions": Form(seed=TWO_LESIONS_SEED),
-}
-
-
 class LesionStudyMaker:
     """Makes each wanted study once; its files stay in ``folder``."""
 
@@ -156,7 +108,10 @@ class LesionStudyMaker:
     def _make(self, name: str, form: Form) -> LesionStudy:
         exam = self._exam(form)
         folder = self._folder / name
-        images = _written(exam, form, folder / "exam", name)
+        study_uid = derived_uid("lesion study", name)
+        images = write_form(exam, form, folder / "exam", study_uid=study_uid)
+        if form.only_dynamic:
+            images = _of_dynamic(images)
         plan, volumes, digest = _read(images)
         headers = {str(ds.SOPInstanceUID): ds for ds in map(_header, images)}
         return LesionStudy(
@@ -190,34 +145,9 @@ def _header(path: Path) -> Dataset:
     return dcmread(path, stop_before_pixels=True)
 
 
-def _written(exam: PhantomExam, form: Form, folder: Path, name: str) -> tuple[Path, ...]:
-    paths = write_study(
-        replace(exam, dce=tuple(_turned(phase, form) for phase in exam.dce)),
-        folder,
-        vendor=form.vendor,
-        enhanced=form.enhanced,
-        study_date=STUDY_DATE,
-        study_uid=derived_uid("lesion study", name),
-    )
-    for path in paths if form.patient_position else ():
-        dataset = dcmread(path)
-        dataset.PatientPosition = form.patient_position
-        dataset.save_as(path)
-    if not form.only_dynamic:
-        return paths
-    roles = {s.series_uid: s.role for s in _plan(paths)[0].series}
-    return tuple(p for p in paths if roles[str(_header(p).SeriesInstanceUID)] is Role.DCE)
-
-
-def _turned(volume: Volume, form: Form) -> Volume:
-    """The same voxels at the same places, with other columns, rows and slices."""
-    array = np.transpose(volume.array, form.axes)
-    affine = volume.grid.affine[:, [*form.axes, 3]].copy()
-    for axis in form.flipped:
-        array = np.flip(array, axis)
-        affine[:, 3] += affine[:, axis] * (array.shape[axis] - 1)
-        affine[:, axis] *= -1
-    return Volume(np.ascontiguousarray(array), Grid(array.shape, affine))
+def _of_dynamic(images: Sequence[Path]) -> tuple[Path, ...]:
+    roles = {series.series_uid: series.role for series in _plan(images)[0].series}
+    return tuple(p for p in images if roles[str(_header(p).SeriesInstanceUID)] is Role.DCE)
 
 
 def _plan(images: Sequence[Path]) -> tuple[StudyPlan, tuple[SourceInstance, ...]]:

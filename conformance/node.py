@@ -59,7 +59,7 @@ class ServedNode:
             f"[assembly]\nquiet_s = {self.quiet_s}\n"
             f'[[model]]\npackage = "demo"\nexplain = "{self.explain}"\n'
             f'[[destination]]\nname = "pacs"\nae = "{self.pacs.ae_title}"\n'
-            f'host = "{self.pacs.host}"\nport = {self.pacs.port}\n'
+            f'host = "{self.pacs.host}"\nport = {self.pacs.port}\nvisibility = "research"\n'
             f"{self.more_settings}"
         )
         command = [sys.executable, "-m", "mome_node.cli.main", "serve", "--config"]

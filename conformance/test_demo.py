@@ -37,7 +37,7 @@ def test_the_report_and_the_segmentation_belong_to_the_exams_study(demo):
     report, segmentation = dcmread(out / "sr.dcm"), dcmread(out / "seg.dcm")
     summary = json.loads((out / "demo.json").read_text())
     assert report.StudyInstanceUID == segmentation.StudyInstanceUID == summary["StudyInstanceUID"]
-    assert "research use only, not for diagnosis" in report.SeriesDescription
+    assert "research use only, not for diagnosis" in report.SeriesDescription.lower()
     assert report.SyntheticData == segmentation.SyntheticData == "YES"
 
 

@@ -153,7 +153,9 @@ def test_a_pacs_that_was_down_gets_the_result_once_when_it_is_back(own_orthanc, 
         with node.catalog() as catalog:
 
             def tried() -> bool:
-                with_failure[:] = [d for d in catalog.deliveries_of(study_of(exam)) if d.attempts]
+                with_failure[:] = [
+                    d for d in catalog.deliveries.of_study(study_of(exam)) if d.attempts
+                ]
                 return bool(with_failure)
 
             wait_until(tried, "a delivery fails", END_S)

@@ -27,6 +27,7 @@ from mome_node.dicom.classes import (
     storage_classes,
 )
 from mome_node.dicom.codes import PRIVATE_CODES
+from mome_node.dicom.reason_codes import REASONS
 from mome_node.fitness.checks import CHECKS
 from mome_node.settings import Settings
 from mome_node.settings_faults import faults
@@ -217,7 +218,7 @@ def sop_classes() -> str:
 
 def private_codes() -> str:
     """The concepts of our private coding scheme."""
-    rows = [(f"`{c.code.value}`", c.code.meaning, c.definition) for c in PRIVATE_CODES]
+    rows = [(f"`{c.code.value}`", c.code.meaning, c.definition) for c in (*PRIVATE_CODES, *REASONS)]
     return table(("code value", "code meaning", "definition"), rows)
 
 

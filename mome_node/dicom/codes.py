@@ -39,6 +39,8 @@ LATERALITY: Final = {
     "R": Code("24028007", "SCT", "Right"),
 }  # CID 244
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
+CONCLUSION: Final = Code("121077", "DCM", "Conclusion")
+ENGLISH: Final = Code("en-US", "RFC5646", "English (United States)")  # CID 5000
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
 IMAGE_LIBRARY: Final = Code("111028", "DCM", "Image Library")  # TID 1600
 IMAGE_LIBRARY_GROUP: Final = Code("126200", "DCM", "Image Library Group")
@@ -47,6 +49,15 @@ MAGNETIC_RESONANCE: Final = Code("MR", "DCM", "Magnetic Resonance")  # CID 29
 SERIES_INSTANCE_UID: Final = Code("112002", "DCM", "Series Instance UID")
 SOURCE: Final = Code("260753009", "SCT", "Source")
 PERCENT: Final = Code("%", "UCUM", "Percent")
+SECOND: Final = Code("s", "UCUM", "second")
+SECOND_PER_MM2: Final = Code("s/mm2", "UCUM", "s/mm2")
+DIFFUSION_B_VALUE: Final = Code("113240", "DCM", "Source image diffusion b-value")
+NO_UNITS: Final = Code("1", "UCUM", "no units")
+VISUAL_EXPLANATION: Final = Code("130401", "DCM", "Visual explanation")
+MEASUREMENT_METHOD: Final = Code("370129005", "SCT", "Measurement Method")
+QUANTITY: Final = Code("246205007", "SCT", "Quantity")  # PS3.16 CID 7179
+SOURCE_IMAGE: Final = Code("121322", "DCM", "Source image for image processing operation")
+OF_INTEREST: Final = Code("113000", "DCM", "Of Interest")  # CID 7010
 SERIES_ROLES: Final = {
     "dce": Code("130567", "DCM", "Dynamic Contrast-Enhanced Acquisition"),
     "dwi": Code("113043", "DCM", "Diffusion weighted"),
@@ -120,14 +131,32 @@ EVALUATED_FIELD: Final = _private(
     "The field of the images that a model evaluated, drawn as a box so that viewers show the "
     "exam's scores beside it. Marks no abnormality.",
 )
+EXAM_SCORES: Final = _private(
+    "EXAM_SCORES",
+    "Scores of the exam, not a finding",
+    "A group that holds the exam's scores and what the modalities contributed to them. Marks no "
+    "abnormality.",
+)
 SERIES_ROLE: Final = _private(
     "SERIES_ROLE",
     "Series role",
     "What the series was used as: dynamic contrast-enhanced, diffusion weighted or T2 weighted.",
 )
 
+PHASE_TIME: Final = _private(
+    "PHASE_TIME",
+    "Time after the pre-contrast phase",
+    "Seconds from the pre-contrast phase to a phase of the series, for each phase in it whose "
+    "time is known.",
+)
+
 LABEL: Final = _private("LABEL", "Label", "The site's label for these results.")
 SYNTHETIC: Final = _private("SYNTHETIC", "Synthetic data", "Says that the results are synthetic.")
+CHANGES: Final = _private(
+    "CHANGES",
+    "What changed",
+    "That the report takes the place of an earlier one, why, and how that differed.",
+)
 SCORE_TEXT: Final = _private(
     "SCORE_TEXT", "Score", "A task's score with its calibration, in words."
 )
@@ -160,12 +189,44 @@ NOT_ASSESSED: Final = _private("NOT_ASSESSED", "Not assessed", "What the node do
 KNOWN: Final = _private(
     "KNOWN", "Known from the site", "What the site says of the study that the node cannot see."
 )
+NOT_EVALUATED: Final = _private(
+    "NOT_EVALUATED", "Not evaluated", "Why a study was not evaluated, in words."
+)
+REASON: Final = _private(
+    "REASON",
+    "Reason for not evaluating",
+    "Why a study was not evaluated. The value is a code of this scheme, from the table of reasons "
+    "or from the table of checks; a text beside it says what was found.",
+)
+MODEL_ASKED: Final = _private(
+    "MODEL_ASKED", "Model asked", "A model that did not evaluate the study, and why."
+)
+SERIES_SEEN: Final = _private(
+    "SERIES_SEEN", "Series seen", "A series of a study that was not evaluated, and its role."
+)
 FAILED_CHECK: Final = _private(
     "FAILED_CHECK",
     "Failed check of the exam's fitness",
     "A check of the exam that it fails and that the site lets it fail with a warning. The value is "
     "a code of this scheme from the table of checks; a text beside it says what was found.",
 )
+ATTRIBUTION_METHODS: Final = {
+    "integrated gradients at the voxels": _private(
+        "IG_VOXELS",
+        "Integrated gradients at the voxels",
+        "Integrated gradients (arXiv 1703.01365) of an exam score, in log-odds, to the voxels of "
+        "the dynamic, from one in which nothing enhances, summed over its phases.",
+    ),
+    "integrated gradients at the tokens": _private(
+        "IG_TOKENS",
+        "Integrated gradients at the tokens",
+        "Integrated gradients (arXiv 1703.01365) of an exam score, in log-odds, to the network's "
+        "tokens of the dynamic, from one in which nothing enhances; each token's value is spread "
+        "over the cell of 8 x 8 x 8 voxels that it was pooled from.",
+    ),
+}
+"""Concept of each way to explain a score, by the words that the model's explanation gives it."""
+
 WARNING: Final = _private("WARNING", "Warning", "Something to know before using the result.")
 
 PRIVATE_CODES: Final = (
@@ -175,9 +236,12 @@ PRIVATE_CODES: Final = (
     SHARE_OUTSIDE,
     INFLUENCING_REGION,
     EVALUATED_FIELD,
+    EXAM_SCORES,
     SERIES_ROLE,
+    PHASE_TIME,
     LABEL,
     SYNTHETIC,
+    CHANGES,
     SCORE_TEXT,
     SCORE_CLASS,
     OPERATING_POINT,
@@ -192,7 +256,12 @@ PRIVATE_CODES: Final = (
     FIELD_TEXT,
     NOT_ASSESSED,
     KNOWN,
+    NOT_EVALUATED,
+    REASON,
+    MODEL_ASKED,
+    SERIES_SEEN,
     FAILED_CHECK,
+    *ATTRIBUTION_METHODS.values(),
     WARNING,
 )
 """Every concept of the scheme 99MOME, for the conformance statement."""

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from mome_node.assembly.plan import Verdict
 from mome_node.assembly.study import plan_study
 from mome_node.dicom.header import FrameRef
+from mome_node.dicom.reason_codes import MODEL_INPUT, NO_VOLUME, UNDECODABLE, Reason
 from mome_node.errors import (
     InvalidResultError,
     ModelInputError,
@@ -25,7 +26,7 @@ from mome_node.errors import (
 )
 from mome_node.jobs.debug_steps import preparation_steps
 from mome_node.jobs.eligibility import rules_for
-from mome_node.jobs.evaluation import evaluate
+from mome_node.jobs.evaluation import NoModelError, evaluate
 from mome_node.jobs.identified import Identified, stated_by
 from mome_node.jobs.models import LoadedModel
 from mome_node.jobs.reading import (
@@ -36,6 +37,7 @@ from mome_node.jobs.reading import (
     read_study,
 )
 from mome_node.jobs.requests import (
+    FINDINGS,
     NOT_TRIED_AGAIN,
     Evaluated,
     EvaluationRequest,
@@ -47,16 +49,15 @@ from mome_node.results.context import ResultContext
 from mome_node.results.debug_pictures import PreparationSteps, write_debug_pictures
 from mome_node.results.findings import Findings
 from mome_node.results.findings_json import findings_json
+from mome_node.results.label import marked_label
 from mome_node.results.pictures import write_pictures
 from mome_node.results.profile import ResultProfile
 from mome_node.results.result_set import ResultSet, encode, make_results
 from mome_node.results.sources import SourceImages
 from mome_node.results.validation import validate_objects
-from mome_node.results.wording import marked_label
 from mome_node.volumes.volume import Exam
 
 Progress = Callable[[str], None]
-FINDINGS = "findings.json"
 
 
 def evaluate_study(
@@ -79,7 +80,7 @@ def evaluate_study(
     )
     if plan.verdict is not Verdict.EVALUABLE:
         quarantine = plan.verdict is Verdict.QUARANTINED
-        return NotEvaluated("; ".join(plan.reasons), quarantine)
+        return NotEvaluated("; ".join(plan.reasons), quarantine, reasons=plan.coded_reasons)
     plan = replace(plan, warnings=(*request.lacking, *plan.warnings))
     digest = inputs_digest(plan, contents_of(request.instances))
     paths = {i.sop_instance_uid: i.path for i in request.instances}
@@ -101,13 +102,18 @@ def evaluate_study(
             on_inputs=keep_steps,
         )
     except (PixelDataError, UnreadableSliceError) as error:
-        return NotEvaluated(str(error), quarantine=True, undecodable=_undecodable(error))
+        reasons = (Reason(UNDECODABLE, str(error)),)
+        return NotEvaluated(str(error), True, _undecodable(error), reasons)
+    except NoModelError as error:
+        return NotEvaluated(str(error), reasons=error.reasons)
     except (VolumeError, ModelInputError) as error:
-        return NotEvaluated(str(error))
+        code = NO_VOLUME if isinstance(error, VolumeError) else MODEL_INPUT
+        return NotEvaluated(str(error), reasons=(Reason(code, str(error)),))
     clock.step("reporting")
     inputs = [f for f in facts.instances if f.sop_instance_uid in plan.inputs]
     objects = _write(findings, digest, request, stated_by(inputs))
-    label = marked_label(findings, request.profiles[0].label)
+    profile = request.profiles[0]
+    label = marked_label(findings, profile.label, profile.audience)
     write_debug_pictures(steps, request.out_dir, label, synthetic=findings.synthetic)
     return Evaluated(objects, digest, request.out_dir / FINDINGS, clock.stop(), findings.channels)
 
@@ -149,11 +155,11 @@ def _write(
         results = make_results(findings, _context(request, digest, profile), headers)
         made += _write_objects(results, profile.digest, folder)
     _check(made, findings, headers)
-    label = request.profiles[0].label
-    document = json.dumps(findings_json(findings, label), indent=2, allow_nan=False)
+    label, audience = request.profiles[0].label, request.profiles[0].audience
+    document = json.dumps(findings_json(findings, label, audience), indent=2, allow_nan=False)
     (request.out_dir / FINDINGS).write_text(document + "\n")
     if request.pictures:
-        write_pictures(findings, request.out_dir, label)
+        write_pictures(findings, request.out_dir, label, audience)
     return tuple(made)
 
 

@@ -10,13 +10,11 @@ import mome_node
 from mome_node.dicom.uids import derived_uid
 from mome_node.errors import ResultError
 from mome_node.results.findings import Findings
+from mome_node.results.label import fitted, is_demonstration, marked_label
 from mome_node.results.profile import DEFAULT_PROFILE, ResultProfile
-from mome_node.results.wording import marked_label
 
 MANUFACTURER = "mome-node project"
 MODEL_NAME = "mome-node"
-LONG_STRING = 64
-"""Most characters of a value with VR LO (PS3.5 6.2)."""
 
 
 class Predecessor(NamedTuple):
@@ -104,10 +102,23 @@ class ResultContext:
             self.profile.digest,
         )
 
+    def marked_label(self, findings: Findings) -> str:
+        """The site's label with the marks that these results need before it."""
+        return marked_label(findings, self.label, self.profile.audience)
+
     def labelled(self, findings: Findings, what: str) -> str:
         """A name with the label behind it, cut to fit an LO value."""
-        text = f"{what}: {marked_label(findings, self.label)}"
-        return text if len(text) <= LONG_STRING else text[: LONG_STRING - 1] + "…"
+        return self.fitted(what, demonstration=is_demonstration(findings))
+
+    def fitted(self, what: str, *, demonstration: bool) -> str:
+        """A name with the label behind it, of results of demonstration models or of others."""
+        return fitted(
+            what,
+            self.label,
+            demonstration=demonstration,
+            audience=self.profile.audience,
+            dots="…" if self.profile.character_set == "ISO_IR 192" else "...",
+        )
 
     def series_description(self, findings: Findings, what: str) -> str:
         """The Series Description of one kind of object."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,12 @@ from mome_node.volumes.volume import Volume
 
 DARKEST: Final = 1.0
 BRIGHTEST: Final = 99.7
-"""Percentiles of a volume's non-zero voxels that become black and white."""
+"""Percentiles of a volume's positive voxels that become black and white."""
+
+SAMPLE: Final = 1 << 20
+"""Voxels that the percentiles are taken of, evenly spread: all of a large volume cost seconds."""
+
+LARGEST_SIDE: Final = 4096  # of a view that only tells proportions
 
 # For each normal axis (x, y, z): what is to the viewer's right and what is below, LPS.
 _CONVENTION: Final = {
@@ -79,6 +85,13 @@ def view_of(grid: Grid, longest: int) -> View:
     )
 
 
+def fitting_view(grid: Grid, width: int, height: int) -> View:
+    """The largest view of a grid's slices that is not wider and not higher than this."""
+    across, down = view_of(grid, LARGEST_SIDE).size
+    scale = min(width / across, height / down)
+    return view_of(grid, max(1, int(scale * max(across, down))))
+
+
 def _letter(direction: NDArray[np.float64]) -> str:
     axis = int(np.argmax(np.abs(direction)))
     return _LETTERS[axis][0 if direction[axis] > 0 else 1]
@@ -86,10 +99,17 @@ def _letter(direction: NDArray[np.float64]) -> str:
 
 def grey_slice(volume: Volume, slice_index: int) -> NDArray[np.uint8]:
     """One slice (x, y) in grey levels; a few extreme voxels of the volume do not decide them."""
-    array = np.nan_to_num(volume.array, nan=0.0, posinf=0.0, neginf=0.0)
-    inside = array[array > 0]
-    low, high = np.percentile(inside, (DARKEST, BRIGHTEST)) if inside.size else (0.0, 1.0)
-    span = max(float(high - low), 1e-6)
-    levels = np.clip((array[:, :, slice_index] - low) / span, 0, 1) * 255
+    low, high = _grey_levels(volume.array)
+    plane = np.nan_to_num(volume.array[:, :, slice_index], nan=0.0, posinf=0.0, neginf=0.0)
+    levels = np.clip((plane - low) / max(high - low, 1e-6), 0, 1) * 255
     grey: NDArray[np.uint8] = np.round(levels).astype(np.uint8)
     return grey
+
+
+def _grey_levels(array: NDArray[np.float32]) -> tuple[float, float]:
+    """The values that become black and white."""
+    step = max(1, math.ceil((array.size / SAMPLE) ** (1 / array.ndim)))
+    sample = array[(slice(None, None, step),) * array.ndim]
+    inside = sample[np.isfinite(sample) & (sample > 0)]
+    low, high = np.percentile(inside, (DARKEST, BRIGHTEST)) if inside.size else (0.0, 1.0)
+    return float(low), float(high)

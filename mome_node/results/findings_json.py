@@ -11,15 +11,17 @@ from mome_node.results.findings import (
     Region,
     TaskScore,
 )
-from mome_node.results.wording import DEFAULT_LABEL, marked_label
+from mome_node.results.label import DEFAULT_LABEL, Audience, marked_label
 
 
-def findings_json(findings: Findings, label: str = DEFAULT_LABEL) -> dict[str, Any]:
+def findings_json(
+    findings: Findings, label: str = DEFAULT_LABEL, audience: Audience = "research"
+) -> dict[str, Any]:
     """Plain values that ``json.dumps`` takes; probabilities and contributions are not rounded."""
     not_run = [{"task": t.task, "reason": t.reason} for t in findings.not_run]
     return {
         "study_uid": findings.study_uid,
-        "label": marked_label(findings, label),
+        "label": marked_label(findings, label, audience),
         "synthetic": findings.synthetic,
         "tasks": [_task(score) for score in findings.tasks],
         "tasks_not_run": not_run,

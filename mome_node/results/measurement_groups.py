@@ -2,7 +2,12 @@
 
 Viewers merge groups by tracking UID and want an image region in each merged group, so a region
 is a volumetric and a planar group with one tracking UID, and the exam's scores stand in a planar
-group around the evaluated field.
+group around the evaluated field; or, where the destination wants it, in a group of the whole exam
+(TID 1501), which viewers that want regions cannot show.
+
+Without a SEG a region is its planar group alone. So it is beside a group of the whole exam:
+PixelMed's validator takes every group for a volumetric one as soon as one refers to a segment, and
+calls a group of the exam wrong. The tracking UID leads to the segment all the same.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from highdicom.sr import (
     GraphicTypeValues,
     ImageRegion,
     Measurement,
+    MeasurementsAndQualitativeEvaluations,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     ReferencedSegment,
     SourceImageForRegion,
@@ -35,6 +41,7 @@ from mome_node.results.outline import largest_slice, outline
 from mome_node.results.sources import SourceImages
 
 FIELD_NAME: Final = "Evaluated field"
+EXAM_NAME: Final = "Exam scores"
 
 LABEL_MARGIN: Final = 0.35
 """Part of the image's width that the field's box keeps free at the right: viewers print the
@@ -44,7 +51,8 @@ EDGE_MARGIN: Final = 0.02
 """Part of the image's size that the field's box keeps free at its other sides."""
 
 Group = (
-    PlanarROIMeasurementsAndQualitativeEvaluations
+    MeasurementsAndQualitativeEvaluations
+    | PlanarROIMeasurementsAndQualitativeEvaluations
     | VolumetricROIMeasurementsAndQualitativeEvaluations
 )
 
@@ -52,22 +60,19 @@ Group = (
 def measurement_groups(
     findings: Findings, context: ResultContext, sources: SourceImages, seg: Dataset | None
 ) -> list[Group]:
-    """The evaluated field with the exam's scores, then two groups for each region."""
-    groups: list[Group] = [_field(findings, context, sources)]
-    if seg is not None:
-        for number, region in enumerate(findings.regions, start=1):
+    """The exam's scores, in the evaluated field or alone, then the groups of each region."""
+    if context.profile.study_scores == "group":
+        groups, seg = [_exam(findings, context)], None
+    else:
+        groups = [_field(findings, context, sources)]
+    for number, region in enumerate(findings.regions, start=1):
+        if seg is not None:
             groups.append(_volumetric(number, region, findings, sources, seg))
-            groups.append(_planar(region, findings, sources))
+        groups.append(_planar(region, findings, sources, with_share=seg is None))
     return groups
 
 
 def _field(findings: Findings, context: ResultContext, sources: SourceImages) -> Group:
-    primary = findings.tasks[0].model
-    # Scores first: OHIF prints five lines and leaves the rest out.
-    measurements = [_score(task, primary) for task in findings.tasks]
-    measurements += [m for task in findings.tasks for m in _contributions(task)]
-    if findings.regions or findings.share_outside_breast > 0:
-        measurements.append(_percentage(codes.SHARE_OUTSIDE.code, findings.share_outside_breast))
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=context.uid(findings, "evaluated field"), identifier=FIELD_NAME
@@ -79,10 +84,34 @@ def _field(findings: Findings, context: ResultContext, sources: SourceImages) ->
         ),
         finding_type=codes.EVALUATED_FIELD.code,
         finding_category=codes.SPATIAL_CONCEPT,
-        algorithm_id=_algorithm(primary),
-        measurements=measurements,
+        algorithm_id=_algorithm(findings.tasks[0].model),
+        measurements=_of_the_exam(findings),
         geometric_purpose=codes.BOUNDED_BY,
     )
+
+
+def _exam(findings: Findings, context: ResultContext) -> Group:
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(
+            uid=context.uid(findings, "exam scores"), identifier=EXAM_NAME
+        ),
+        finding_type=codes.EXAM_SCORES.code,
+        algorithm_id=_algorithm(findings.tasks[0].model),
+        measurements=_of_the_exam(findings),
+    )
+
+
+def _of_the_exam(findings: Findings) -> list[Measurement]:
+    """Scores, contributions and the share outside the breasts.
+
+    Scores first: OHIF prints five lines and leaves the rest out.
+    """
+    primary = findings.tasks[0].model
+    measurements = [_score(task, primary) for task in findings.tasks]
+    measurements += [m for task in findings.tasks for m in _contributions(task)]
+    if findings.regions or findings.share_outside_breast > 0:
+        measurements.append(_percentage(codes.SHARE_OUTSIDE.code, findings.share_outside_breast))
+    return measurements
 
 
 def field_polygon(
@@ -149,10 +178,13 @@ def _volumetric(
     )
 
 
-def _planar(region: Region, findings: Findings, sources: SourceImages) -> Group:
+def _planar(
+    region: Region, findings: Findings, sources: SourceImages, *, with_share: bool
+) -> Group:
     z = largest_slice(region.mask)
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_region=_region(outline(region.mask[:, :, z]), z, sources),
+        measurements=[_percentage(codes.SHARE.code, region.share)] if with_share else None,
         **_described(region, findings),
     )
 

@@ -12,13 +12,12 @@ from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
 from mome_node.errors import ResultError
-from mome_node.results.wording import DEFAULT_LABEL
+from mome_node.results.label import DEFAULT_LABEL, Audience
 
 Kind = Literal["sr", "seg", "summary", "map", "key_objects"]
 StudyScores = Literal["field", "group"]
 Encoding = Literal["explicit", "implicit", "rle"]
 CharacterSet = Literal["ISO_IR 192", "ISO_IR 100", "ISO_IR 6"]
-Audience = Literal["research", "clinical"]
 
 KINDS: Final[tuple[Kind, ...]] = ("sr", "seg", "summary", "map", "key_objects")
 """Every kind of result object, in the order in which they are made and sent."""
@@ -35,7 +34,8 @@ class ResultProfile:
     ``empty_frames``: every slice of the source has a frame, whether a region meets it or not.
     ``series_number`` is that of the report, the other objects' follow it in the order of KINDS.
     ``series_name`` begins every Series Description. ``audience``: results for research say so
-    before everything else.
+    before the label. ``character_set`` is used where all of an object's text can be written in it,
+    the patient's name included; else UTF-8 is.
     """
 
     objects: tuple[Kind, ...] = ("sr", "seg")

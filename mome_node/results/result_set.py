@@ -13,8 +13,11 @@ from mome_node.dicom.header import FrameRef
 from mome_node.errors import ResultError
 from mome_node.results.context import ResultContext
 from mome_node.results.findings import Findings
+from mome_node.results.key_objects import make_key_objects
+from mome_node.results.parametric_map import make_map
 from mome_node.results.profile import Kind
-from mome_node.results.seg import make_segmentation
+from mome_node.results.secondary_capture import make_summary
+from mome_node.results.seg import make_segmentation, seg_left_out
 from mome_node.results.sources import SourceImages
 from mome_node.results.sr import make_report
 
@@ -40,7 +43,10 @@ class ResultSet:
 def make_results(
     findings: Findings, context: ResultContext, headers: Callable[[FrameRef], Dataset]
 ) -> ResultSet:
-    """Make what the context's profile wants: the SR, the SEG when there is a region, and so on.
+    """Make what the context's profile wants, in the order of ``profile.KINDS``.
+
+    There is no SEG without a region and no map without an explanation; a summary is several
+    objects of one series.
 
     ``headers`` gives the header (without pixel data) of the instance that holds an image plane;
     it is asked once for each instance of the key volume. The same arguments give the same bytes.
@@ -56,13 +62,30 @@ def make_results(
     try:
         profile = context.profile
         seg = make_segmentation(findings, context, sources) if profile.wants("seg") else None
-        # seg_left_out(findings, profile) of results.seg tells why a wanted SEG is None, for the
-        # report to say: hand it to make_report as soon as that takes it.
-        report = make_report(findings, context, sources, seg) if profile.wants("sr") else None
+        why_no_seg = seg_left_out(findings, profile)
+        report = (
+            make_report(findings, context, sources, seg, seg_left_out=why_no_seg)
+            if profile.wants("sr")
+            else None
+        )
+        summary = make_summary(findings, context, sources) if profile.wants("summary") else ()
+        attribution = make_map(findings, context, sources) if profile.wants("map") else None
+        for_people = (*((report,) if report is not None else ()), *summary)
+        key_objects = (
+            make_key_objects(findings, context, sources, for_people)
+            if profile.wants("key_objects")
+            else None
+        )
     except (ValueError, TypeError) as error:
         # highdicom refuses bad input with these; values in its messages may name the patient.
         raise ResultError("the source headers do not make a valid result object") from error
-    made: tuple[tuple[Kind, Dataset | None], ...] = (("sr", report), ("seg", seg))
+    made: tuple[tuple[Kind, Dataset | None], ...] = (
+        ("sr", report),
+        ("seg", seg),
+        *(("summary", page) for page in summary),
+        ("map", attribution),
+        ("key_objects", key_objects),
+    )
     return ResultSet(tuple(_object(kind, each) for kind, each in made if each is not None))
 
 

@@ -83,14 +83,16 @@ def frame_count(findings: Findings, profile: ResultProfile) -> int:
 
 
 def seg_left_out(findings: Findings, profile: ResultProfile) -> str:
-    """Why no SEG of the regions is made, in words for the report; empty where one is.
+    """Why a wanted SEG of the regions is not made, in words for the report; empty where it is.
 
     Raises ResultError as frame_count does.
     """
+    if not (findings.regions and profile.wants("seg")):
+        return ""
     count, limit = frame_count(findings, profile), profile.max_frames
     if not limit or count <= limit:
         return ""
-    return f"it would have {count} frames, and the destination takes at most {limit}"
+    return f"it would have {count} frames, more than the {limit} that the destination takes"
 
 
 def _filled(findings: Findings) -> NDArray[np.bool_]:

@@ -7,66 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from pydicom.config import IGNORE
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
-from pydicom.valuerep import DA, TM
 
 from mome_node.dicom.geometry import Grid
 from mome_node.dicom.header import FrameRef
 from mome_node.errors import ResultError
-from mome_node.results.inherited import settle
+from mome_node.results.identity import patient_and_study, required
 from mome_node.volumes.volume import Volume
 
-# Type 2 of the Patient and General Study modules: present even when empty.
-_ALWAYS: Final = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "StudyID",
-)
-# Further elements of the Patient, General Study, Patient Study and Clinical Trial modules
-# (PS3.3 C.7.1.1, C.7.1.3, C.7.2.1, C.7.2.2, C.7.2.3) that tie a result to its patient and study.
-_WHERE_PRESENT: Final = (
-    "IssuerOfPatientID",
-    "IssuerOfPatientIDQualifiersSequence",
-    "OtherPatientIDsSequence",
-    "PatientBirthTime",
-    "PatientComments",
-    "QualityControlSubject",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence",
-    "IssuerOfAccessionNumberSequence",
-    "StudyDescription",
-    "ReferencedStudySequence",
-    "ProcedureCodeSequence",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "ClinicalTrialSponsorName",
-    "ClinicalTrialProtocolID",
-    "ClinicalTrialProtocolName",
-    "ClinicalTrialSiteID",
-    "ClinicalTrialSiteName",
-    "ClinicalTrialSubjectID",
-    "ClinicalTrialSubjectReadingID",
-    "ClinicalTrialTimePointID",
-    "ClinicalTrialTimePointDescription",
-)
+_LOSSY: Final = (
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)  # PS3.3 C.7.6.1.1.5
 MISPLACED_MM: Final = 0.5
 """Grid and header may differ by this much at a slice's corners: vendors round positions."""
-
-_SEXES: Final = ("M", "F", "O")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +92,9 @@ class SourceImages:
         uid = frame.sop_instance_uid
         header = self._kept.get(uid) or self._headers(frame)
         return ImageReference(
-            study_uid=str(_required(header, "StudyInstanceUID")),
-            series_uid=str(_required(header, "SeriesInstanceUID")),
-            sop_class_uid=str(_required(header, "SOPClassUID")),
+            study_uid=str(required(header, "StudyInstanceUID")),
+            series_uid=str(required(header, "SeriesInstanceUID")),
+            sop_class_uid=str(required(header, "SOPClassUID")),
             sop_instance_uid=uid,
             frame=frame.frame_number if _is_multi_frame(header) else None,
         )
@@ -161,77 +119,21 @@ class SourceImages:
             )
         return plane
 
+    def lossy_compression(self) -> Dataset:
+        """What the source says of lossy compression, which pictures made from it say, too."""
+        said = Dataset()
+        for keyword in _LOSSY:
+            if keyword in self.first:
+                said[keyword] = self.first[keyword]
+        return said
+
     def patient_and_study(self) -> Dataset:
-        """Patient and study elements of the source, decoded, as every result carries them.
-
-        Optional ones that are not valid are left out.
-        """
-        result = Dataset()
-        result.StudyInstanceUID = str(_required(self.first, "StudyInstanceUID"))
-        for keyword in (*_ALWAYS, *_WHERE_PRESENT):
-            element = _decoded(self.first, keyword)
-            if element is not None:
-                result.add(element)
-            elif keyword in _ALWAYS:
-                setattr(result, keyword, "")
-        _blank_what_does_not_parse(result)
-        settle(result)
-        return result
-
-
-def _blank_what_does_not_parse(result: Dataset) -> None:
-    """Empty the dates, times and sex (all Type 2) that would make the whole object invalid."""
-    if result.PatientSex not in _SEXES:
-        result.PatientSex = ""
-    for keyword, parse in (
-        ("PatientBirthDate", DA),
-        ("StudyDate", DA),
-        ("StudyTime", TM),
-    ):
-        try:
-            parse(result[keyword].value)
-        except (ValueError, TypeError):
-            setattr(result, keyword, "")
-
-
-def _required(header: Dataset, keyword: str) -> Any:
-    value = header.get(keyword)
-    if value in (None, ""):
-        raise ResultError(f"a source image lacks {keyword}")
-    return value
+        """Patient and study elements of the source, decoded, as every result carries them."""
+        return patient_and_study(self.first)
 
 
 def _is_multi_frame(header: Dataset) -> bool:
     return "PerFrameFunctionalGroupsSequence" in header or "NumberOfFrames" in header
-
-
-def _decoded(header: Dataset, keyword: str) -> DataElement | None:
-    """A copy of an element with its text decoded; None if it is absent or does not parse."""
-    if keyword not in header:
-        return None
-    try:
-        return _decoded_copy(header[keyword])
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _decoded_copy(element: DataElement) -> DataElement:
-    # Names keep their original bytes and items their own character set: both would be written
-    # unchanged into an object that says it is UTF-8.
-    value: Any = element.value
-    if element.VR == "SQ":
-        value = [_decoded_item(item) for item in element.value]
-    elif element.VR == "PN" and value:
-        value = [str(v) for v in value] if isinstance(value, MultiValue) else str(value)
-    return DataElement(element.tag, element.VR, value, validation_mode=IGNORE)
-
-
-def _decoded_item(item: Dataset) -> Dataset:
-    copy = Dataset()
-    for element in item:
-        if element.keyword != "SpecificCharacterSet" and not element.tag.is_private:
-            copy.add(_decoded_copy(element))
-    return copy
 
 
 def _group(header: Dataset, frame: FrameRef, name: str) -> Dataset:
@@ -276,7 +178,7 @@ def _misplacement(plane: Plane, grid: Grid, slice_index: int) -> float:
 
 
 def _numbers(group: Dataset, keyword: str, count: int) -> tuple[float, ...]:
-    values = tuple(float(v) for v in _required(group, keyword))
+    values = tuple(float(v) for v in required(group, keyword))
     if len(values) != count:
         raise ResultError(f"{keyword} of a source image has {len(values)} values, not {count}")
     return values

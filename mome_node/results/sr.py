@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from highdicom.sr import (
     CodeContentItem,
     Comprehensive3DSR,
@@ -23,7 +25,8 @@ from mome_node.fitness.checks import CHECKS, Outcome
 from mome_node.results.context import MANUFACTURER, MODEL_NAME, Predecessor, ResultContext
 from mome_node.results.findings import Findings
 from mome_node.results.image_library import LibraryGroup, image_library, library_groups
-from mome_node.results.measurement_groups import measurement_groups
+from mome_node.results.measurement_groups import Group, measurement_groups
+from mome_node.results.phrases import Statement
 from mome_node.results.sources import SourceImages
 from mome_node.results.stamp import equipment, stamp, without_names
 from mome_node.results.wording import statements
@@ -32,9 +35,18 @@ _CONTAINS = RelationshipTypeValues.CONTAINS
 
 
 def make_report(
-    findings: Findings, context: ResultContext, sources: SourceImages, seg: Dataset | None
+    findings: Findings,
+    context: ResultContext,
+    sources: SourceImages,
+    seg: Dataset | None,
+    *,
+    seg_left_out: str = "",
 ) -> Dataset:
-    """The SR of one study: scores, regions of ``seg``, and every sentence that must stand there.
+    """The SR of one study: scores, regions, and every sentence that must stand there.
+
+    Without a ``seg`` the regions are outlined on one slice each; ``seg_left_out`` says why there
+    is none where there could be one, e.g. "it would have 412 frames, more than the 300 that the
+    destination takes".
 
     Complete and unverified. Raises ResultError if a task has no coded concept, or a source header
     lacks what the report refers to.
@@ -42,7 +54,20 @@ def make_report(
     groups = library_groups(findings, sources)
     report = Comprehensive3DSR(
         evidence=_evidence(sources, groups, seg),
-        content=_content(findings, context, sources, groups, seg)[0],
+        content=_content(
+            measurement_groups(findings, context, sources, seg),
+            groups,
+            evaluations(
+                statements(
+                    findings,
+                    context.profile,
+                    replaced=context.replaces,
+                    seg_left_out=seg_left_out,
+                ),
+                _failed_checks(findings),
+            ),
+            context,
+        )[0],
         series_instance_uid=context.uid(findings, "sr series"),
         series_number=context.profile.number_of("sr"),
         sop_instance_uid=context.uid(findings, "sr instance"),
@@ -50,7 +75,7 @@ def make_report(
         is_complete=True,
         is_final=True,
         is_verified=False,
-        previous_versions=_previous(context.predecessor, context.study_uid),
+        previous_versions=previous(context.predecessor, context.study_uid),
         series_description=context.series_description(findings, "SR"),
         **equipment(context),
     )
@@ -59,26 +84,26 @@ def make_report(
 
 
 def _content(
-    findings: Findings,
-    context: ResultContext,
-    sources: SourceImages,
+    measured: list[Group],
     groups: tuple[LibraryGroup, ...],
-    seg: Dataset | None,
+    evaluated: ContainerContentItem,
+    context: ResultContext,
 ) -> MeasurementReport:
     report = MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=_device(context)),
+        observation_context=ObservationContext(observer_device_context=device(context)),
         procedure_reported=codes.MULTIPARAMETRIC_MRI,
-        imaging_measurements=measurement_groups(findings, context, sources, seg),
+        imaging_measurements=measured,
     )
     content = report[0].ContentSequence
     measurements = content.pop()  # TID 1500 has the image library before the measurements
     content.append(image_library(groups))
     content.append(measurements)
-    content.append(_evaluations(findings, context))
+    content.append(evaluated)
     return report
 
 
-def _device(context: ResultContext) -> ObserverContext:
+def device(context: ResultContext) -> ObserverContext:
+    """The node as the observer (TID 1004)."""
     return ObserverContext(
         observer_type=public.DCM.Device,
         observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
@@ -91,16 +116,19 @@ def _device(context: ResultContext) -> ObserverContext:
     )
 
 
-def _evaluations(findings: Findings, context: ResultContext) -> ContainerContentItem:
+def evaluations(
+    sentences: Iterable[Statement], coded: Iterable[CodeContentItem]
+) -> ContainerContentItem:
     """TID 1500 rows 12 to 14: text and codes that belong to the whole report."""
     container = ContainerContentItem(
-        name=codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS
+        name=codes.QUALITATIVE_EVALUATIONS,
+        relationship_type=_CONTAINS,
+        is_content_continuous=False,  # viewers of text then print each with its name, on its line
     )
-    sentences = [
-        TextContentItem(name=s.concept.code, value=s.text, relationship_type=_CONTAINS)
-        for s in statements(findings, context.label)
+    texts = [
+        TextContentItem(name=s.name, value=s.text, relationship_type=_CONTAINS) for s in sentences
     ]
-    container.ContentSequence = ContentSequence([*sentences, *_failed_checks(findings)])
+    container.ContentSequence = ContentSequence([*texts, *coded])
     return container
 
 
@@ -128,7 +156,8 @@ def _evidence(
     return [first, *images, *([seg] if seg is not None else [])]
 
 
-def _previous(predecessor: Predecessor | None, study_uid: str) -> list[Dataset] | None:
+def previous(predecessor: Predecessor | None, study_uid: str) -> list[Dataset] | None:
+    """The report that is replaced, as highdicom takes it; None: there is none."""
     if predecessor is None:
         return None
     previous = Dataset()

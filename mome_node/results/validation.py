@@ -40,6 +40,11 @@ def validate(encoded: Path | bytes) -> tuple[str, ...]:
         return validate(path)
 
 
+def refuse_invalid(kind: str, path: Path) -> None:
+    """Raise InvalidResultError that names the faults of an encoded object, if it has any."""
+    _refuse(kind, validate(path))
+
+
 def validate_objects(
     objects: Iterable[tuple[str, Path]], findings: Findings, sources: SourceImages
 ) -> None:

@@ -6,20 +6,32 @@ its calibration, and what was not looked at is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final
 
 from mome_node.dicom import codes
-from mome_node.dicom.codes import PrivateCode
-from mome_node.mome.prediction import ChannelUse
-from mome_node.results.findings import Findings, OperatingPoint, Region, SeriesUse, TaskScore
-from mome_node.volumes.volume import Modality
-
-DEFAULT_LABEL: Final = "research use only, not for diagnosis"
-
-LARGE_SHARE_OUTSIDE: Final = 0.25
-"""A share of attribution outside the breasts from which the results warn."""
+from mome_node.results.conclusion import conclusion
+from mome_node.results.context import Replaced
+from mome_node.results.findings import Findings, OperatingPoint, TaskScore
+from mome_node.results.label import DEFAULT_LABEL as DEFAULT_LABEL
+from mome_node.results.label import marked_label as marked_label
+from mome_node.results.phrases import LARGE_SHARE_OUTSIDE as LARGE_SHARE_OUTSIDE
+from mome_node.results.phrases import (
+    Statement,
+    is_calibrated,
+    is_validated,
+    modality_names,
+    side_of,
+)
+from mome_node.results.phrases import modality_name as modality_name
+from mome_node.results.phrases import percent as percent
+from mome_node.results.phrases import points as points
+from mome_node.results.phrases import region_text as region_text
+from mome_node.results.phrases import task_name as task_name
+from mome_node.results.profile import DEFAULT_PROFILE, ResultProfile
+from mome_node.results.wording_changes import changes
+from mome_node.results.wording_images import channel_words as channel_words
+from mome_node.results.wording_images import image_statements
 
 NO_SIDE: Final = "This score has no side."
 REGION_MEANING: Final = (
@@ -34,81 +46,52 @@ FIELD_MEANING: Final = (
     "It marks no finding. The model saw more than the box: it is drawn short of the image's right "
     "edge so that its label can be read."
 )
+SYNTHETIC_MEANING: Final = (
+    "Synthetic: the exam is artificial or a model was trained on artificial exams. "
+    "Not a statement about a patient."
+)
 CONDITION_UNKNOWN: Final = "condition unknown"
 
 _CONDITIONAL_TASKS: Final = {"tnbc": "Triple-negative", "pcr": "Response"}
-_MODALITY_NAMES: Final = {"dce": "DCE", "dwi": "DWI", "t2": "T2"}
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One sentence of the report under the concept that names it."""
+def statements(
+    findings: Findings,
+    profile: ResultProfile = DEFAULT_PROFILE,
+    *,
+    replaced: Replaced | None = None,
+    seg_left_out: str = "",
+) -> tuple[Statement, ...]:
+    """Every sentence that the report of these findings holds, in reading order.
 
-    concept: PrivateCode
-    text: str
-
-
-def marked_label(findings: Findings, label: str) -> str:
-    """The site's label; results of a demonstration model are marked as such before it."""
-    cleaned = " ".join(label.replace("\\", "/").split()) or DEFAULT_LABEL
-    demonstration = any(task.model.synthetic for task in findings.tasks)
-    return f"DEMONSTRATION, {cleaned}" if demonstration else cleaned
-
-
-def task_name(task: str) -> str:
-    """The name of a task's score, e.g. "Exam malignancy score"."""
-    return codes.SCORES[task].code.meaning if task in codes.SCORES else task
-
-
-def modality_name(modality: str) -> str:
-    """The name of a modality for people, e.g. "DCE"."""
-    return _MODALITY_NAMES.get(modality, modality)
-
-
-def percent(fraction: float) -> str:
-    """A part of one as percent without decimals; nothing short of them reads 0 % or 100 %."""
-    rounded = round(fraction * 100)
-    if rounded <= 0 < fraction:
-        return "below 1 %"
-    if fraction < 1 and rounded >= 100:
-        return "above 99 %"
-    return f"{rounded} %"
-
-
-def points(contribution: float) -> str:
-    """A contribution in signed percentage points, without decimals, e.g. "+21"."""
-    rounded = round(contribution * 100)
-    return f"{rounded:+d}" if rounded else "0"
-
-
-def statements(findings: Findings, label: str) -> tuple[Statement, ...]:
-    """Every sentence that the report of these findings holds, in reading order."""
+    ``replaced`` is what the report before it said, ``seg_left_out`` why there is no segmentation.
+    """
+    before = changes(replaced, findings.tasks, findings.modalities_used) if replaced else ()
     return (
-        *_marks(findings, label),
+        *_marks(findings, profile),
+        *before,
         *(s for task in findings.tasks for s in _score(task)),
         *_tasks_not_run(findings),
-        *_images(findings),
-        *_regions(findings),
-        Statement(codes.FIELD_TEXT, FIELD_MEANING),
+        *image_statements(findings),
+        *_regions(findings, seg_left_out),
+        *_field(profile),
         *_not_assessed(findings),
         *(Statement(codes.WARNING, f"Warning: {text}") for text in findings.warnings),
     )
 
 
-def _marks(findings: Findings, label: str) -> Iterator[Statement]:
-    yield Statement(codes.LABEL, marked_label(findings, label))
+def _marks(findings: Findings, profile: ResultProfile) -> Iterator[Statement]:
+    yield Statement(codes.LABEL, marked_label(findings, profile.label, profile.audience))
+    yield Statement(codes.CONCLUSION, conclusion(findings))
     if findings.synthetic:
-        yield Statement(
-            codes.SYNTHETIC,
-            "Synthetic: the exam is artificial or a model was trained on artificial exams. "
-            "Not a statement about a patient.",
-        )
+        yield Statement(codes.SYNTHETIC, SYNTHETIC_MEANING)
 
 
 def _score(score: TaskScore) -> Iterator[Statement]:
     name = task_name(score.task)
     yield Statement(codes.SCORE_TEXT, f"{name}: {score_value(score)}. {NO_SIDE}")
-    yield Statement(codes.SCORE_CLASS, f"{name} stands for: {score.label_definition}")
+    model = f"{score.model.name} {score.model.version}"
+    yield Statement(codes.SCORE_CLASS, f"{name} of {model} stands for: {score.label_definition}")
     for point in score.operating_points:
         text = operating_point(score.prediction.probability, point)
         yield Statement(codes.OPERATING_POINT, f"{name}: {text}{_not_measured(point, score)}")
@@ -126,9 +109,7 @@ def score_value(score: TaskScore) -> str:
 
 def calibration(score: TaskScore) -> str:
     """Say "calibrated: no", or "calibrated on POPULATION, prevalence P"."""
-    if score.calibration.strip().lower() in ("", "no"):
-        return "calibrated: no"
-    return f"calibrated {score.calibration}"
+    return f"calibrated {score.calibration}" if is_calibrated(score) else "calibrated: no"
 
 
 def ensemble(score: TaskScore) -> str:
@@ -142,7 +123,7 @@ def ensemble(score: TaskScore) -> str:
 
 def operating_point(probability: float, point: OperatingPoint) -> str:
     """On which side of the threshold a score lies, and all that is known of the threshold."""
-    side = "below" if probability < point.threshold else "at or above"
+    side = side_of(probability, point)
     return (
         f"{side} the threshold of {point.name} ({point.threshold * 100:.3g} %): "
         f"sensitivity {_with_interval(point.sensitivity, point.sensitivity_ci)}, "
@@ -153,11 +134,11 @@ def operating_point(probability: float, point: OperatingPoint) -> str:
 
 def _not_measured(point: OperatingPoint, score: TaskScore) -> str:
     """A threshold means nothing for another combination of modalities than it was measured with."""
-    if set(point.modalities) == {m.value for m in score.modalities}:
+    if is_validated(point, score):
         return ""
     return (
-        f" This threshold was measured with {_names(point.modalities)}, not with "
-        f"{_names(score.modalities)} as here: it was not validated for this exam."
+        f" This threshold was measured with {modality_names(point.modalities)}, not with "
+        f"{modality_names(score.modalities)} as here: it was not validated for this exam."
     )
 
 
@@ -187,69 +168,17 @@ def _tasks_not_run(findings: Findings) -> Iterator[Statement]:
             yield Statement(codes.NOT_RUN, f"{name}: not run: {CONDITION_UNKNOWN}")
 
 
-def _images(findings: Findings) -> Iterator[Statement]:
-    yield from _modalities(findings)
-    if findings.channels:
-        yield Statement(codes.CHANNELS, channel_words(findings.channels))
-    for score in findings.tasks[1:]:
-        if score.channels and score.channels != findings.channels:
-            yield Statement(
-                codes.CHANNELS, f"{task_name(score.task)}: {channel_words(score.channels)}"
-            )
-    if findings.dwi_b_value is not None:
-        yield Statement(codes.B_VALUE, f"DWI b-value: {findings.dwi_b_value:g} s/mm²")
-    for series in findings.series:
-        concept = codes.SERIES_LEFT_OUT if series.used_as is None else codes.SERIES_USED
-        yield Statement(concept, _series(series))
-
-
-def _modalities(findings: Findings) -> Iterator[Statement]:
-    used, missing = _names(findings.modalities_used), _names(findings.modalities_missing)
-    yield Statement(codes.MODALITIES, f"Modalities used: {used}. Missing: {missing}.")
-    if findings.modalities_missing:
-        # Of a threshold that the package states, the threshold's own line tells.
-        stated = findings.tasks[0].operating_points
-        unknown = "" if stated else " The model package states nothing on this combination."
-        yield Statement(codes.MODALITIES, f"Degraded run: {missing} missing.{unknown}")
-    for score in findings.tasks[1:]:
-        if score.modalities != findings.modalities_used:
-            missing = _names([m for m in Modality if m not in score.modalities])
-            yield Statement(
-                codes.MODALITIES,
-                f"{task_name(score.task)}: modalities used: {_names(score.modalities)}. "
-                f"Missing: {missing}.",
-            )
-
-
-def _names(modalities: Sequence[str]) -> str:
-    return ", ".join(modality_name(m) for m in modalities) or "none"
-
-
-def channel_words(channels: Sequence[ChannelUse]) -> str:
-    """Which phase fills which channel, and how many seconds after the pre-contrast phase it was."""
-    mapped = "; ".join(_channel(c) for c in channels)
-    return f"DCE channel, phase, time after pre-contrast: {mapped}."
-
-
-def _channel(use: ChannelUse) -> str:
-    if use.phase is None:
-        return f"channel {use.channel}: not filled"
-    phase = "phase 0 (pre-contrast)" if use.phase == 0 else f"phase {use.phase}"
-    time = "time unknown" if use.time_s is None else f"{round(use.time_s)} s"
-    return f"channel {use.channel}: {phase}, {time}"
-
-
-def _series(series: SeriesUse) -> str:
-    number = "without number" if series.number is None else str(series.number)
-    use = "left out" if series.used_as is None else f"used as {modality_name(series.used_as)}"
-    return f'Series {number} "{series.description}": {use}; role {series.role}: {series.reason}'
-
-
-def _regions(findings: Findings) -> Iterator[Statement]:
+def _regions(findings: Findings, seg_left_out: str) -> Iterator[Statement]:
     yield Statement(codes.REGIONS_TEXT, REGION_MEANING if findings.regions else NO_REGION)
     yield Statement(codes.REGIONS_TEXT, f"{explanation(findings)}.")
     for region in findings.regions:
         yield Statement(codes.REGIONS_TEXT, region_text(region))
+    if findings.regions and seg_left_out:
+        yield Statement(
+            codes.REGIONS_TEXT,
+            f"There is no segmentation of the regions: {seg_left_out}. Each is outlined here on "
+            "the slice where it is largest.",
+        )
     if findings.regions or findings.share_outside_breast > 0:
         yield Statement(codes.SHARE_OUTSIDE, share_outside(findings))
     if findings.share_outside_breast >= LARGE_SHARE_OUTSIDE:
@@ -258,6 +187,11 @@ def _regions(findings: Findings) -> Iterator[Statement]:
             f"Warning: {percent(findings.share_outside_breast)} of the attribution lies outside "
             "the breasts: the score may rest on something else than breast tissue.",
         )
+
+
+def _field(profile: ResultProfile) -> Iterator[Statement]:
+    if profile.study_scores == "field":
+        yield Statement(codes.FIELD_TEXT, FIELD_MEANING)
 
 
 def _not_assessed(findings: Findings) -> Iterator[Statement]:
@@ -280,12 +214,6 @@ def explanation(findings: Findings) -> str:
         f"{percent(how.completeness_error)}; of the {task_name(primary.task)} by "
         f"{primary.model.name} {primary.model.version}"
     )
-
-
-def region_text(region: Region) -> str:
-    """Say, e.g., "Region 1: left breast, 34 % of the attribution"."""
-    side = {"L": "left breast", "R": "right breast", None: "side unknown"}[region.laterality]
-    return f"{region.tracking_id}: {side}, {percent(region.share)} of the attribution"
 
 
 def share_outside(findings: Findings) -> str:

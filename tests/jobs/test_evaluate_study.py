@@ -13,6 +13,7 @@ import pytest
 from pydicom import dcmread
 
 from mome_node.assembly.rules import AssemblyRules
+from mome_node.dicom.reason_codes import Reason
 from mome_node.errors import InvalidResultError
 from mome_node.fitness.checks import Outcome
 from mome_node.fitness.knowledge import Known
@@ -151,7 +152,10 @@ def test_report_warns_of_what_the_study_was_evaluated_without(files, models, tmp
 
 def test_synthetic_package_refuses_a_patient(files, models, tmp_path):
     outcome = evaluate_study(request(of_a_patient(files, tmp_path), tmp_path), models)
-    assert outcome == NotEvaluated("[synthetic-weights] no clinical model installed")
+    assert outcome == NotEvaluated(
+        "[synthetic-weights] no clinical model installed",
+        reasons=(Reason("synthetic-weights", "no clinical model installed"),),
+    )
     assert not (tmp_path / "out").exists()
 
 

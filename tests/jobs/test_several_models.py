@@ -11,8 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from highdicom.pm import ParametricMap
 from pydicom import dcmread
 
 from mome_node.assembly.rules import AssemblyRules
@@ -279,6 +281,30 @@ def test_explanation_that_a_site_switched_off_is_said_to_be(install, request_of)
 def test_score_that_nothing_raised_has_no_regions_and_says_why(install, request_of):
     found = report(request_of, install(bias=-1.0))
     assert found.says("Regions were not looked for: the score does not lie above its reference.")
+
+
+def test_map_holds_what_was_attributed_to_the_voxels_of_the_models_grid(
+    install, request_of, monkeypatch
+):
+    from mome_node.jobs import evaluation
+
+    attribute, kept = evaluation.attribute, []
+    monkeypatch.setattr(
+        evaluation,
+        "attribute",
+        lambda *args, **how: kept.append(attribute(*args, **how)) or kept[-1],
+    )
+    wanted = replace(request_of, profiles=(ResultProfile(objects=("sr", "map")),))
+    outcome = evaluate_study(wanted, load_models((install(choice={"explain": "tokens"}),)))
+    assert isinstance(outcome, Evaluated)
+    (made,) = (o for o in outcome.objects if o.kind == "map")
+    volume = ParametricMap.from_dataset(dcmread(made.path)).get_volume()
+    (attribution,) = kept
+    for index in ((0, 0, 0), (40, 30, 7), (95, 63, 15)):
+        place = np.array([attribution.grid.to_patient(index)])
+        found = np.round(volume.map_reference_to_indices(place)[0]).astype(int)
+        assert volume.array[tuple(found)] == attribution.array[index]
+    assert volume.array.sum() == pytest.approx(attribution.array.sum(), rel=1e-4)
 
 
 @pytest.mark.parametrize(("gap", "warned"), [(0.051, True), (0.05, False)])

@@ -14,7 +14,8 @@ from PIL import Image
 from mome_node.dicom.geometry import Grid
 from mome_node.results.canvas import ALERT, wrapped
 from mome_node.results.display import grey_slice, view_of
-from mome_node.results.pictures import REGION_COLOURS, write_pictures
+from mome_node.results.pictures import write_pictures
+from mome_node.results.slice_drawing import REGION_STYLES
 from mome_node.volumes.volume import Modality, Volume
 
 NAMES = ("slice.png", "overlay.png", "contributions.png")
@@ -53,7 +54,7 @@ def test_only_regions_on_the_key_slice_are_outlined(
     findings = make_exam(regions=2).findings
     on_slice = [bool(r.mask[:, :, findings.key_slice].any()) for r in findings.regions]
     _, overlay, _ = write_pictures(findings, tmp_path)
-    drawn = [_count(overlay, colour) > 0 for colour in REGION_COLOURS[:2]]
+    drawn = [_count(overlay, style.colour) > 0 for style in REGION_STYLES[:2]]
     assert drawn == on_slice
     assert True in on_slice
 

@@ -256,7 +256,8 @@ def test_results_of_demonstration_weights_say_so_in_every_series(
     demo = replace(task, model=replace(task.model, synthetic=True))
     results = make_results(replace(exam.findings, tasks=(demo,)), context, exam.headers)
     for dataset in _datasets(results).values():
-        assert "DEMONSTRATION, research use only, not for diagnosis" in dataset.SeriesDescription
+        told = "DEMONSTRATION, RESEARCH use only, not for diagnosis"
+        assert told in dataset.SeriesDescription
 
 
 def test_results_are_refused_without_a_score(

@@ -26,7 +26,7 @@ FORBIDDEN = re.compile(
 
 
 def _texts(findings: Findings) -> list[str]:
-    return [s.text for s in wording.statements(findings, wording.DEFAULT_LABEL)]
+    return [s.text for s in wording.statements(findings)]
 
 
 def _with_probability(findings: Findings, probability: float) -> Findings:
@@ -111,12 +111,17 @@ def _given(findings: Findings, *modalities: Modality) -> Findings:
     )
 
 
+def _thresholds(findings: Findings) -> list[str]:
+    concept = codes.OPERATING_POINT
+    return [s.text for s in wording.statements(findings) if s.concept is concept]
+
+
 def test_a_threshold_of_another_combination_is_said_not_to_be_validated(
     make_exam: Callable[..., Any],
 ) -> None:
     findings = make_exam().findings
     assert not any("was not validated" in text for text in _texts(findings))
-    (line,) = [t for t in _texts(_given(findings, Modality.DCE)) if "the threshold of" in t]
+    (line,) = _thresholds(_given(findings, Modality.DCE))
     assert line.endswith(
         "This threshold was measured with DCE, DWI, T2, not with DCE as here: it was not validated "
         "for this exam."
@@ -130,7 +135,7 @@ def test_every_threshold_of_a_package_is_told_and_judged_by_its_own_combination(
     (whole,) = findings.tasks[0].operating_points
     dce = replace(whole, name="abbreviated", threshold=0.4, modalities=("dce",))
     both = replace(findings, tasks=(replace(findings.tasks[0], operating_points=(whole, dce)),))
-    first, second = (t for t in _texts(both) if "the threshold of" in t)
+    first, second = _thresholds(both)
     assert "below the threshold of rule-in 2025" in first
     assert "was not validated" in first
     assert "at or above the threshold of abbreviated (40 %)" in second

@@ -1,0 +1,63 @@
+"""The label that every result carries: what the site says, and what it must say before that."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+from mome_node.results.findings import Findings
+
+Audience = Literal["research", "clinical"]
+
+DEFAULT_LABEL: Final = "research use only, not for diagnosis"
+DEMONSTRATION: Final = "DEMONSTRATION"
+RESEARCH: Final = "RESEARCH"
+
+LONG_STRING: Final = 64
+"""Most characters of a value with VR LO (PS3.5 6.2)."""
+
+_LONGEST_ENDING: Final = 32
+"""A label's last part is kept whole up to so many characters."""
+
+
+def marked_label(findings: Findings, label: str, audience: Audience = "research") -> str:
+    """The site's label; before it, that a demonstration model or results for research are meant."""
+    return marked(label, demonstration=is_demonstration(findings), audience=audience)
+
+
+def is_demonstration(findings: Findings) -> bool:
+    """Whether a model of these findings was trained on artificial exams."""
+    return any(task.model.synthetic for task in findings.tasks)
+
+
+def marked(label: str, *, demonstration: bool, audience: Audience) -> str:
+    """A label in one line without backslash, behind the marks that results like these need."""
+    return ", ".join((*_marks(demonstration=demonstration, audience=audience), _cleaned(label)))
+
+
+def fitted(what: str, label: str, *, demonstration: bool, audience: Audience, dots: str) -> str:
+    """``what`` with the marked label behind it, in at most as many characters as an LO value has.
+
+    What does not fit loses first a word that stands twice, then the middle: the label's last part
+    ("not for diagnosis") stays, where it is no longer than a few words. ``dots`` stand for what
+    is cut out.
+    """
+    text = f"{what}: {marked(label, demonstration=demonstration, audience=audience)}"
+    if len(text) <= LONG_STRING:
+        return text
+    text = re.sub(rf"{RESEARCH}, {RESEARCH}\b", RESEARCH, text, flags=re.IGNORECASE)
+    if len(text) <= LONG_STRING:
+        return text
+    ending = re.split(r"[,;.]\s+", _cleaned(label))[-1]
+    ending = ending if len(ending) <= _LONGEST_ENDING else ""
+    room = LONG_STRING - len(dots) - len(ending)
+    return f"{text[:room].rstrip(' ,;')}{dots}{ending}"
+
+
+def _marks(*, demonstration: bool, audience: Audience) -> tuple[str, ...]:
+    told = (DEMONSTRATION, demonstration), (RESEARCH, audience == "research")
+    return tuple(mark for mark, holds in told if holds)
+
+
+def _cleaned(label: str) -> str:
+    return " ".join(label.replace("\\", "/").split()) or DEFAULT_LABEL

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread, dcmwrite
 
 from conformance import validators
 from conformance.study_results import EvaluatedStudy, StudyMaker
+from mome_node.dicom.reason_codes import REASONS, Reason
+from mome_node.fitness.checks import CHECKS
 from mome_node.phantom.exam import Vendor
+from mome_node.results.context import Replaced, ResultContext
+from mome_node.results.findings import ModelAsked, NotEvaluableStudy, SeriesUse
+from mome_node.results.not_evaluable import make_not_evaluable_report
+from mome_node.results.profile import ResultProfile
+from mome_node.results.result_set import encode
 
 FORMS = [(vendor, enhanced) for vendor in Vendor for enhanced in (False, True)]
 NAMES = [f"{vendor}-{'enhanced' if enhanced else 'classic'}" for vendor, enhanced in FORMS]
@@ -39,7 +48,7 @@ ENTITY_WARNINGS = re.compile(
 TEMPLATE_WARNINGS = re.compile(
     "|".join(
         (
-            r"(CODE|TEXT|UIDREF|CONTAINER) .*: Content Item not in template$",
+            r"(CODE|TEXT|NUM|UIDREF|CONTAINER) .*: Content Item not in template$",
             # highdicom writes "Source Series for Segmentation".
             r"\(121232,DCM,\"Source series for segmentation\"\)",
             "Unrecognized defined term :ISO_IR 192:",
@@ -108,15 +117,23 @@ def test_dcentvfy_would_see_a_result_of_another_patient(
 
 def pixelmed_finds_nothing(folder: Path, studies: Iterable[EvaluatedStudy]) -> None:
     made = list(studies)
-    said = validators.pixelmed(
-        folder, sr=[s.sr for s in made], other=[s.seg for s in made if s.seg is not None]
+    pixelmed_finds_nothing_in(
+        folder,
+        reports=[s.sr for s in made],
+        segmentations=[s.seg for s in made if s.seg is not None],
     )
+
+
+def pixelmed_finds_nothing_in(
+    folder: Path, reports: Sequence[Path], segmentations: Sequence[Path] = ()
+) -> None:
+    said = validators.pixelmed(folder, sr=reports, other=segmentations)
     for path, lines in said.items():
         assert lines[0] in ("Found Comprehensive3DSR IOD", "Found Segmentation IOD"), path
         assert lines[-1] == "IOD validation complete", path
         assert lines_of("Error", lines) == [], path
         assert [w for w in lines_of("Warning", lines) if not TEMPLATE_WARNINGS.search(w)] == []
-        if path.name == "sr.dcm":
+        if path in reports:
             assert "Found Root Template TID_1500 (MeasurementReport)" in lines
             assert "Root Template Validation Complete" in lines
 
@@ -140,6 +157,92 @@ def test_a_report_with_coded_failed_checks_is_valid(make_study: StudyMaker, tmp_
     assert lines_of("Error", validators.dciodvfy(study.sr)) == []
     assert "contrast-agent-not-named" in validators.dsrdump(study.sr)
     pixelmed_finds_nothing(tmp_path, [study])
+
+
+REPLACED = Replaced(
+    0,
+    datetime(2026, 11, 1, 12, tzinfo=UTC),
+    "a late instance",
+    (("malignancy", 0.58), ("pcr", 0.2)),
+    ("dce", "t2"),
+)
+WANTED = (
+    ResultProfile(study_scores="group"),
+    ResultProfile(study_scores="group", objects=("sr",), character_set="ISO_IR 6"),
+    ResultProfile(objects=("sr",), series_name="AI", series_number=70),
+    ResultProfile(objects=("sr",), audience="clinical", character_set="ISO_IR 100"),
+)
+
+
+def report_on_nothing(study: EvaluatedStudy, folder: Path, profile: ResultProfile) -> Path:
+    """A report that the study was not evaluated, for every reason that there is."""
+    codes = [*(reason.code.value for reason in REASONS), *(check.code for check in CHECKS)]
+    said = NotEvaluableStudy(
+        study.study_uid,
+        tuple(Reason(code, f"what was found of {code}") for code in codes),
+        (SeriesUse("1.2.3", 4, "dyn", "dce", None, "contrast and 3 phases"),),
+        (ModelAsked("random-weights", "1", "malignancy", "not validated"),),
+        synthetic=True,
+    )
+    context = ResultContext(
+        study.study_uid, 1, "", 0, REPLACED.reported_at, profile, replaces=REPLACED
+    )
+    path = folder / f"not-evaluable-{profile.digest}.dcm"
+    header = dcmread(study.images[0], stop_before_pixels=True)
+    path.write_bytes(encode(make_not_evaluable_report(said, context, header)))
+    return path
+
+
+def every_kind_of_report(
+    make_study: StudyMaker, folder: Path, wanted: Sequence[ResultProfile], **study: Any
+) -> list[Path]:
+    """A report in each profile, and one on nothing in the last; each replaces another."""
+    made = make_study.in_profiles(folder / "made", tuple(wanted), replaced=REPLACED, **study)
+    on_nothing = [report_on_nothing(make_study(**study), folder, wanted[-1])]
+    return [*(path for path in made if path.name.startswith("sr")), *on_nothing]
+
+
+@pytest.mark.peer("DCMTK")
+@pytest.mark.peer("dciodvfy")
+@pytest.mark.peer("PixelMed")
+def test_every_kind_of_report_that_a_destination_may_want_is_valid(
+    make_study: StudyMaker, tmp_path: Path
+) -> None:
+    few_images = {"vendor": Vendor.PHILIPS, "enhanced": True}  # PixelMed takes a second for 10
+    reports = every_kind_of_report(make_study, tmp_path, (WANTED[0], WANTED[-1]), **few_images)
+    assert len(reports) == 3
+    for path in reports:
+        assert lines_of("Error", validators.dciodvfy(path)) == []
+        printed = validators.dsrdump(path)
+        assert "Conclusion: " in printed
+        assert "This report replaces the report of revision 0" in printed
+        if path.name.startswith("not-evaluable"):
+            assert "This is no statement about the presence of disease." in printed
+    pixelmed_finds_nothing_in(tmp_path, reports)
+
+
+@pytest.mark.long
+@pytest.mark.peer("dciodvfy")
+@pytest.mark.peer("PixelMed")
+@pytest.mark.parametrize("with_regions", [True, False])
+def test_every_kind_of_report_is_valid_for_every_vendor(
+    make_study: StudyMaker, tmp_path: Path, with_regions: bool
+) -> None:
+    reports = [
+        path
+        for (vendor, enhanced), name in zip(FORMS, NAMES, strict=True)
+        for path in every_kind_of_report(
+            make_study,
+            tmp_path / name,
+            WANTED,
+            vendor=vendor,
+            enhanced=enhanced,
+            with_regions=with_regions,
+        )
+    ]
+    for path in reports:
+        assert lines_of("Error", validators.dciodvfy(path)) == []
+    pixelmed_finds_nothing_in(tmp_path, reports)
 
 
 @pytest.mark.long

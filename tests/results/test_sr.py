@@ -351,7 +351,10 @@ def test_a_destination_may_have_the_scores_in_a_group_of_the_whole_exam(
     assert _tracking(first)[0] == "Exam scores"
     assert _numbers(first)["Exam malignancy score"] == ("63", "%")
     assert not any(item.ValueType == "SCOORD" for item in first.ContentSequence)
-    assert len(others) == 4
+    assert [_tracking(group)[1] for group in others] == [
+        region.tracking_uid for region in exam.findings.regions
+    ]
+    assert [_numbers(group)["Share of attribution"][0] for group in others] == ["40", "20"]
     assert not any("The box named Evaluated field" in text for text in _texts(report))
     (group,) = hd.sr.Comprehensive3DSR.from_dataset(report).content.get_image_measurement_groups()
     assert len(group.get_measurements()) == 5

@@ -36,7 +36,12 @@ from mome_node.dicom.commitment_report import (
     is_event_type,
     read_report,
 )
-from mome_node.errors import CatalogError, PermanentDeliveryError, TransientDeliveryError
+from mome_node.errors import (
+    CatalogError,
+    PermanentDeliveryError,
+    RefusedForNowError,
+    TransientDeliveryError,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -266,4 +271,4 @@ def _judge(status: int, destination: Destination) -> None:
         raise PermanentDeliveryError(
             f"{told}; have the peer take such requests, or ask it for none"
         )
-    raise TransientDeliveryError(told)
+    raise RefusedForNowError(told)

@@ -14,6 +14,7 @@ from pydicom import dcmread
 from conformance import dcmtk, peers
 from conformance.node import END_S, ServedNode, introduce
 from conformance.waiting import wait_until
+from mome_node.catalog.records import DeliveryState
 from mome_node.catalog.states import StudyState
 from mome_node.delivery.destination import Destination, Outgoing
 from mome_node.delivery.dimse import DimseSender
@@ -153,11 +154,13 @@ def test_a_pacs_that_was_down_gets_the_result_once_when_it_is_back(own_orthanc, 
         send(node, exam)
         node.wait_for(study_of(exam), StudyState.DELIVERING)
         with node.catalog() as catalog:
-
-            def tried() -> bool:
-                return catalog.deliveries.queue("pacs").failures > 0
-
-            wait_until(tried, "the destination fails", END_S)
+            wait_until(
+                lambda: any(queue.failures for queue in catalog.deliveries.queues()),
+                "a delivery fails",
+                END_S,
+            )
+            deliveries = catalog.deliveries.of_study(study_of(exam))
+            assert {d.state for d in deliveries} == {DeliveryState.PENDING}
         orthanc.start()
         node.wait_for(study_of(exam), StudyState.DELIVERED)
         assert_one_result(orthanc, study_of(exam), exam, tmp_path / "back")

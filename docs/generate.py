@@ -2,7 +2,7 @@
 
     python docs/generate.py
 
-``docs/states.md`` and ``docs/settings.md`` whole, and in ``docs/conformance-statement.md`` what
+``docs/states.md`` and ``docs/settings.md`` whole, and in ``docs/conformance.md`` what
 stands between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``. tests/test_docs.py fails
 when a page differs from what this writes.
 """
@@ -44,7 +44,7 @@ LONG_TEXT = 4096
 
 def pages() -> dict[Path, str]:
     """Every page that is generated, whole or in part, as it must be."""
-    statement = DOCS / "conformance-statement.md"
+    statement = DOCS / "conformance.md"
     return {
         DOCS / "states.md": states_page(),
         DOCS / "settings.md": settings_page(),

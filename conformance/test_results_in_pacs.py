@@ -12,6 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from conformance import dcmtk
+from conformance.planes import plane_of
 from conformance.study_results import EvaluatedStudy, StudyMaker
 from mome_node.delivery.destination import Destination, Outgoing
 from mome_node.delivery.dimse import DimseSender
@@ -79,21 +80,6 @@ def test_orthanc_finds_the_results_by_qido_and_returns_them_unchanged_by_wado(
 def data_set(part10: bytes) -> bytes:
     """What follows the File Meta Information (PS3.10 7.1), whose length its first element says."""
     return part10[144 + int.from_bytes(part10[140:144], "little") :]
-
-
-def plane_of(image: Dataset, frame: int) -> Dataset:
-    """Position and orientation of one frame, from the image's header or its functional groups."""
-    if "PerFrameFunctionalGroupsSequence" not in image:
-        return image
-    plane = Dataset()
-    for groups in (
-        image.SharedFunctionalGroupsSequence[0],
-        image.PerFrameFunctionalGroupsSequence[frame - 1],
-    ):
-        for name in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"):
-            if name in groups:
-                plane.update(groups[name][0])
-    return plane
 
 
 def content_phase(image: Dataset, frame: int) -> object:

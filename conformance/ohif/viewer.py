@@ -18,6 +18,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from scipy import ndimage
 
 from conformance import peers
+from conformance.ohif.colours import has_outline, has_region, region
 
 _FLAGS = (
     "--no-sandbox",
@@ -35,6 +36,8 @@ _FIRST_IMAGE_MS = 120_000.0
 _OVERLAY_MS = 60_000.0
 _NO = '[data-cy="no-hydrate-btn"]'
 _THUMBNAIL = '[data-cy="study-browser-thumbnail-no-image"]'
+_ANY_THUMBNAIL = '[data-cy^="study-browser-thumbnail"]'
+_TEXT_REPORT = '[data-cy="viewport-grid"] .overflow-auto.text-foreground'
 _DRAWN = "svg.svg-layer :is(polyline, path, circle, ellipse, line)"
 _VIEWPORT = ".cornerstone-viewport-element, .viewport-element"
 _REMOVE_TOUR = """
@@ -50,6 +53,12 @@ selector => [...document.querySelectorAll(selector)].map(element => {
 _SHOWN_IMAGE = """
 () => window.cornerstone.getEnabledElements().map(each => each.viewport.getCurrentImageId())[0]
 """
+_SCROLL = """
+wanted => {
+    const shown = window.cornerstone.getEnabledElements()[0].viewport
+    return shown.setImageIdIndex(shown.getImageIds().findIndex(id => id.endsWith(wanted)))
+}
+"""
 _CANVAS = """
 () => window.cornerstone.getEnabledElements()
     .map(each => each.viewport.canvas.toDataURL('image/png').split(',')[1])
@@ -64,9 +73,6 @@ _PLACE = """
 _IMAGE_ID = re.compile(
     r"/series/(?P<series>[\d.]+)/instances/(?P<instance>[\d.]+)/frames/(?P<frame>\d+)"
 )
-_COLOUR_STEP = 40  # between the channels of a pixel: images are grey, overlays are not
-_GREEN = 150  # of an SR's outline over the other channels
-_FEWEST_PIXELS = 50
 
 _FRAME_MS = 100.0
 _Judge = Callable[[NDArray[np.int16]], bool]
@@ -129,25 +135,59 @@ class Viewer:
         labels = (item.inner_text() for item in self.page.query_selector_all(_THUMBNAIL))
         return [" ".join(label.split()) for label in labels]
 
-    def open_sr(self, number: int = 0) -> list[str]:
+    def open_sr(self, label: str = "SR") -> list[str]:
         """Open an SR by a double click; return the texts drawn beside its outlines."""
-        self._open("SR", number)
+        self.open_object(label)
         try:
             self.page.wait_for_selector(_DRAWN, timeout=_OVERLAY_MS, state="attached")
-            self._wait_for(_has_outline, _OVERLAY_MS)
+            self._wait_for(has_outline, _OVERLAY_MS)
         except PlaywrightTimeoutError as error:
             raise self._error("the SR draws no outline") from error
         self._settle()
         texts = self.page.query_selector_all("svg.svg-layer text tspan")
         return [(text.text_content() or "").strip() for text in texts]
 
-    def open_seg(self, number: int = 0) -> None:
+    def open_seg(self, label: str = "SEG") -> None:
         """Open a SEG by a double click and wait until its region is drawn."""
-        self._open("SEG", number)
+        self.open_object(label)
         try:
-            self._wait_for(lambda _: _has_region(self._canvas()), _OVERLAY_MS)
+            self._wait_for(lambda _: has_region(self.canvas()), _OVERLAY_MS)
         except PlaywrightTimeoutError as error:
             raise self._error("the SEG draws no region") from error
+        self._settle()
+
+    def open_object(self, label: str) -> None:
+        """Open the series or object whose thumbnail says ``label``, by a double click."""
+        self.page.wait_for_selector(_ANY_THUMBNAIL, timeout=_FIRST_IMAGE_MS)
+        self.page.evaluate(_REMOVE_TOUR)
+        items = [i for i in self.page.query_selector_all(_ANY_THUMBNAIL) if label in i.inner_text()]
+        if not items:
+            raise self._error(f"no {label} in the list of series")
+        items[0].dblclick()
+
+    def open_report(self, label: str) -> str:
+        """Open an SR that the viewer shows as text; return the text."""
+        self.open_object(label)
+        try:
+            self.page.wait_for_selector(_TEXT_REPORT, timeout=_OVERLAY_MS)
+        except PlaywrightTimeoutError as error:
+            raise self._error("no text is shown") from error
+        return self.page.locator(_TEXT_REPORT).first.inner_text()
+
+    def open_pictures(self, label: str, series_uid: str) -> None:
+        """Open a series of images and wait until one of it is drawn."""
+        self.open_object(label)
+        try:
+            self._wait_for(lambda _: self._shows(f"/series/{series_uid}/"), _FIRST_IMAGE_MS)
+        except PlaywrightTimeoutError as error:
+            raise self._error("the series is not shown") from error
+        self._settle()
+
+    def scroll_to(self, image: ShownImage) -> None:
+        """Show an image of the series that is open."""
+        wanted = f"/instances/{image.sop_instance_uid}/frames/{image.frame}"
+        self.page.evaluate(_SCROLL, wanted)
+        self._wait_for(lambda _: self.shown_image() == image, _OVERLAY_MS)
         self._settle()
 
     def decline_prompt(self) -> None:
@@ -179,9 +219,9 @@ class Viewer:
         middle = [(drawn.left + drawn.right) / 2, (drawn.top + drawn.bottom) / 2]
         return np.array(self.page.evaluate(_PLACE, middle))
 
-    def coloured_region(self) -> Drawn:
+    def colouredregion(self) -> Drawn:
         """The box around the largest patch that a SEG colours."""
-        labels, count = ndimage.label(_region(self._canvas()))
+        labels, count = ndimage.label(region(self.canvas()))
         if not count:
             raise self._error("no region is drawn")
         rows, columns = np.nonzero(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
@@ -190,10 +230,23 @@ class Viewer:
         top, bottom = corner.top + rows.min(), corner.top + rows.max()
         return Drawn("", float(left), float(top), float(right), float(bottom))
 
+    def canvas(self) -> NDArray[np.int16]:
+        """What Cornerstone has drawn (rows, columns, RGB), without OHIF's messages over it."""
+        drawn = self.page.evaluate(_CANVAS)
+        if not drawn:
+            return np.zeros((1, 1, 3), dtype=np.int16)
+        picture = Image.open(io.BytesIO(base64.b64decode(drawn[0]))).convert("RGB")
+        return np.asarray(picture, dtype=np.int16)
+
+    def coloured(self) -> NDArray[np.bool_]:
+        """What a SEG colours (rows, columns), its edge included, on the canvas."""
+        filled: NDArray[np.bool_] = ndimage.binary_fill_holes(region(self.canvas()))
+        return filled
+
     def shows_overlay(self) -> bool:
         """Tell whether an outline or a region is drawn now."""
         picture = np.asarray(self.picture(), dtype=np.int16)
-        return _has_outline(picture) or _has_region(self._canvas())
+        return has_outline(picture) or has_region(self.canvas())
 
     def picture(self) -> Image.Image:
         """The viewport as it is now; OHIF puts in a new one when another object is opened."""
@@ -206,28 +259,11 @@ class Viewer:
         self.page.screenshot(path=path)
         return path
 
-    def _canvas(self) -> NDArray[np.int16]:
-        """What Cornerstone has drawn (rows, columns, RGB), without OHIF's messages over it."""
-        drawn = self.page.evaluate(_CANVAS)
-        if not drawn:
-            return np.zeros((1, 1, 3), dtype=np.int16)
-        picture = Image.open(io.BytesIO(base64.b64decode(drawn[0]))).convert("RGB")
-        return np.asarray(picture, dtype=np.int16)
+    def _shows(self, part_of_image_id: str) -> bool:
+        return part_of_image_id in str(self.page.evaluate(_SHOWN_IMAGE))
 
     def _boxes(self, selector: str) -> list[Drawn]:
         return [Drawn(*found) for found in self.page.evaluate(_DRAWN_BOXES, selector)]
-
-    def _open(self, modality: str, number: int) -> None:
-        self.page.wait_for_selector(_THUMBNAIL, timeout=_FIRST_IMAGE_MS)
-        self.page.evaluate(_REMOVE_TOUR)
-        items = [
-            item
-            for item in self.page.query_selector_all(_THUMBNAIL)
-            if item.inner_text().split()[0] == modality
-        ]
-        if len(items) <= number:
-            raise self._error(f"{len(items)} {modality} in the list of series")
-        items[number].dblclick()
 
     def _wait_for(self, holds: _Judge, timeout_ms: float) -> None:
         """Take pictures, one an animation frame at most, until ``holds`` says so of one."""
@@ -269,23 +305,3 @@ def open_viewer(server_url: str, folder: Path) -> Iterator[Viewer]:
             yield viewer
         finally:
             browser.close()
-
-
-def _has_outline(picture: NDArray[np.int16]) -> bool:
-    """``picture`` (rows, columns, RGB) has the pure green of OHIF's SR outlines."""
-    red, green, blue = np.moveaxis(picture, -1, 0)
-    return int((green - np.maximum(red, blue) > _GREEN).sum()) >= _FEWEST_PIXELS
-
-
-def _has_region(picture: NDArray[np.int16]) -> bool:
-    """``picture`` (rows, columns, RGB) shows a SEG's region."""
-    return int(_region(picture).sum()) >= _FEWEST_PIXELS
-
-
-def _region(picture: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Pixels of a colour that neither images nor OHIF's blue nor an SR's outline have."""
-    red, green, blue = np.moveaxis(picture, -1, 0)
-    warm = np.maximum(red, green) - blue > _COLOUR_STEP
-    outline = green - np.maximum(red, blue) > _GREEN
-    found: NDArray[np.bool_] = warm & ~outline
-    return found

@@ -49,15 +49,15 @@ MAGNETIC_RESONANCE: Final = Code("MR", "DCM", "Magnetic Resonance")  # CID 29
 SERIES_INSTANCE_UID: Final = Code("112002", "DCM", "Series Instance UID")
 SOURCE: Final = Code("260753009", "SCT", "Source")
 PERCENT: Final = Code("%", "UCUM", "Percent")
+SECOND: Final = Code("s", "UCUM", "second")
+SECOND_PER_MM2: Final = Code("s/mm2", "UCUM", "s/mm2")
+DIFFUSION_B_VALUE: Final = Code("113240", "DCM", "Source image diffusion b-value")
 NO_UNITS: Final = Code("1", "UCUM", "no units")
 VISUAL_EXPLANATION: Final = Code("130401", "DCM", "Visual explanation")
 MEASUREMENT_METHOD: Final = Code("370129005", "SCT", "Measurement Method")
 QUANTITY: Final = Code("246205007", "SCT", "Quantity")  # PS3.16 CID 7179
 SOURCE_IMAGE: Final = Code("121322", "DCM", "Source image for image processing operation")
 OF_INTEREST: Final = Code("113000", "DCM", "Of Interest")  # CID 7010
-SECOND: Final = Code("s", "UCUM", "second")
-SECOND_PER_MM2: Final = Code("s/mm2", "UCUM", "s/mm2")
-DIFFUSION_B_VALUE: Final = Code("113240", "DCM", "Source image diffusion b-value")
 SERIES_ROLES: Final = {
     "dce": Code("130567", "DCM", "Dynamic Contrast-Enhanced Acquisition"),
     "dwi": Code("113043", "DCM", "Diffusion weighted"),

@@ -22,6 +22,9 @@ class EvaluationInterruptedError(NodeError):
     """The evaluation was broken off because the node stops: nothing is wrong with the study."""
 
 
+FINDINGS = "findings.json"
+"""What an evaluation leaves for programs, beside its objects."""
+
 NOT_TRIED_AGAIN = "not tried again: it would end the same way"
 """Ends the words of an error whose study is not evaluated again by policy."""
 

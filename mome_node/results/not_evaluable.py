@@ -91,7 +91,14 @@ def _seen(identity: Dataset, header: Dataset) -> Dataset:
 
 
 def _content(said: NotEvaluableStudy, context: ResultContext) -> Dataset:
-    root = ContainerContentItem(name=public.DCM.ImagingMeasurementReport, template_id="1500")
+    # CID 7021. Viewers take an "Imaging Measurement Report" for one with measurements, and OHIF
+    # shows a black viewport for one without; under this title it prints the text. It prints the
+    # concept names only of containers whose items stand apart.
+    root = ContainerContentItem(
+        name=public.DCM.DynamicContrastMRMeasurementReport,
+        template_id="1500",
+        is_content_continuous=False,
+    )
     procedure = CodeContentItem(
         name=public.DCM.ProcedureReported,
         value=codes.MULTIPARAMETRIC_MRI,

@@ -33,6 +33,15 @@ _SUCCESS = 0x0000
 _PENDING = 0xFF00
 _OUT_OF_RESOURCES = 0xA700
 _CANNOT_UNDERSTAND = 0xC000
+_OF_A_STUDY = (
+    "SpecificCharacterSet",
+    "StudyInstanceUID",
+    "StudyDate",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "AccessionNumber",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +57,9 @@ class _Kept:
 class Archive:
     """A small archive on a free loopback port; its files lie in ``directory``.
 
-    It answers queries at the IMAGE level of the Study Root model, for one study or for a list of
-    SOP Instance UIDs: what reading results back needs. It is no PACS.
+    It answers queries of the Study Root model for one study: at the STUDY level whose it is, at
+    the IMAGE level what it has, of one series or all. That is what sending results and reading
+    them back need. It is no PACS.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -168,7 +178,16 @@ class Archive:
         return _SUCCESS
 
     def _on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
-        for uid, kept in self._of_study(str(event.identifier.get("StudyInstanceUID", ""))):
+        asked = event.identifier
+        matches = self._of_study(str(asked.get("StudyInstanceUID", "")))
+        if asked.get("QueryRetrieveLevel") == "STUDY":
+            for _, kept in matches[:1]:
+                yield _PENDING, _study_entry(kept)
+            return
+        series_uid = str(asked.get("SeriesInstanceUID") or "")
+        for uid, kept in matches:
+            if series_uid not in ("", kept.series_uid):
+                continue
             entry = Dataset()
             entry.QueryRetrieveLevel = "IMAGE"
             entry.StudyInstanceUID = kept.study_uid
@@ -185,3 +204,10 @@ class Archive:
         yield len(matches)
         for kept in matches:
             yield _PENDING, dcmread(kept.path)
+
+
+def _study_entry(kept: _Kept) -> Dataset:
+    """What a study's first instance says of patient and order."""
+    entry = dcmread(kept.path, specific_tags=list(_OF_A_STUDY))
+    entry.QueryRetrieveLevel = "STUDY"
+    return entry

@@ -9,9 +9,13 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
+from mome_node.delivery.association import DEFAULT_TIMEOUTS, association
+from mome_node.delivery.destination import Destination
 from mome_node.demonstration.pacs.archive import Archive
 from mome_node.demonstration.pacs.transfer import send_files
 from mome_node.errors import PacsError
+from mome_node.query.cfind import CFindQuery
+from mome_node.query.rate import RateLimiter
 
 
 def secondary_capture(folder: Path, study_uid: str) -> Path:
@@ -77,3 +81,20 @@ def test_file_that_is_not_dicom_is_not_sent(archive, tmp_path):
     rubbish.write_bytes(b"not DICOM")
     with pytest.raises(PacsError, match=r"rubbish\.dcm"):
         archive.store_study([rubbish])
+
+
+def test_archive_tells_whose_a_study_is_and_what_a_series_has(archive, tmp_path):
+    study = generate_uid()
+    path, other = (secondary_capture(tmp_path, study) for _ in range(2))
+    archive.store_study([path, other])
+    sent = dcmread(path)
+    peer = archive.address
+    destination = Destination("archive", peer.ae_title, peer.host, peer.port, "MOME")
+    query = CFindQuery(
+        lambda contexts: association(destination, contexts, DEFAULT_TIMEOUTS), RateLimiter(100)
+    )
+    found = query.study(study)
+    assert found is not None
+    assert (found.study_uid, found.patient_id) == (study, "")
+    assert query.instances_of_series(study, sent.SeriesInstanceUID) == {sent.SOPInstanceUID}
+    assert query.study(generate_uid()) is None

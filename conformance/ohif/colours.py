@@ -16,7 +16,7 @@ def has_outline(picture: NDArray[np.int16]) -> bool:
     return int((green - np.maximum(red, blue) > _GREEN).sum()) >= _FEWEST_PIXELS
 
 
-def hasregion(picture: NDArray[np.int16]) -> bool:
+def has_region(picture: NDArray[np.int16]) -> bool:
     """``picture`` (rows, columns, RGB) shows a SEG's region."""
     return int(region(picture).sum()) >= _FEWEST_PIXELS
 

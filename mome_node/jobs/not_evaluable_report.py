@@ -46,7 +46,7 @@ def reports_on(
 ) -> list[ResultRow]:
     """The reports that a study was not evaluated, one a profile, kept in the store.
 
-    None where no destination takes reports, or where no image is left that says whose study it is. One
+    None where no destination takes reports, or no image is left that says whose study it is. One
     that cannot be made is told in the log, and keeps no study back. Raises StorageError.
     """
     wanted = [profile for profile in policy.profiles if profile.wants(REPORT)]

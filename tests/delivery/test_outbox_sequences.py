@@ -8,10 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from mome_node.catalog.records import DeliveryState
 from mome_node.delivery.confirmation import Confirmations
@@ -189,30 +196,32 @@ class World(RuleBasedStateMachine):
                 assert self.catalog.deliveries.answer(uid, "committing", answer, self.clock.now)
             assert not self.catalog.deliveries.answer(uid, "listing", answer, self.clock.now)
 
-    @rule(name=st.sampled_from(NAMES[:2]), which=st.integers(0, 20))
-    def peer_loses_what_it_has_not_confirmed(self, name, which):
-        peer = self.peers[name]
-        unconfirmed = [
+    def deliveries(self, name: str, state: DeliveryState) -> list[str]:
+        """SOP Instance UIDs of what stands so with a peer."""
+        return [
             d.result.sop_instance_uid
             for study in self.studies
             for d in self.catalog.deliveries.of_study(study)
-            if d.destination == name and d.state is D.SENT
+            if d.destination == name and d.state is state
         ]
-        if not unconfirmed:
-            return
-        uid = unconfirmed[which % len(unconfirmed)]
-        if uid in peer.kept and self.losses[name, uid] < MOST_LOSSES:
-            peer.kept.remove(uid)
-            self.losses[name, uid] += 1
 
-    @rule(name=names, which=st.integers(0, 20), there=st.sampled_from(["merged", "gone"]))
-    def study_is_merged_or_deleted_at_a_peer(self, name, which, there):
-        study = self.studies[which % len(self.studies)]
-        studies = self.peers[name].archive.studies
-        studies.pop(study, None)
-        if there == "merged":
-            studies[study] = StudyThere("PAT-2", None, None)
-        self.disturbed.add((name, study))
+    @rule(name=st.sampled_from(NAMES[:2]), which=st.integers(0, 20))
+    def peer_loses_what_it_has_not_confirmed(self, name, which):
+        if sent := self.deliveries(name, D.SENT):
+            uid = sent[which % len(sent)]
+            if uid in self.peers[name].kept and self.losses[name, uid] < MOST_LOSSES:
+                self.peers[name].kept.remove(uid)
+                self.losses[name, uid] += 1
+
+    @rule(name=st.sampled_from(NAMES[:2]), which=st.integers(0, 20), there=st.booleans())
+    def study_is_merged_or_deleted_at_a_peer_before_its_results_come(self, name, which, there):
+        if pending := self.deliveries(name, D.PENDING):
+            study = pending[which % len(pending)].rpartition(".")[0]
+            studies = self.peers[name].archive.studies
+            studies.pop(study, None)
+            if there:
+                studies[study] = StudyThere("PAT-2", None, None)
+            self.disturbed.add((name, study))
 
     @rule()
     def person_mends_all_studies_and_sends_again(self):
@@ -281,10 +290,18 @@ class World(RuleBasedStateMachine):
         structlog.reset_defaults()
 
 
-World.TestCase.settings = settings(
-    max_examples=25,
+FEW = settings(
+    max_examples=10,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-TestWhateverHappens = World.TestCase
+
+
+def test_each_result_is_there_once_and_in_order_whatever_happens():
+    run_state_machine_as_test(World, settings=FEW)
+
+
+@pytest.mark.long
+def test_each_result_is_there_once_and_in_order_in_hundreds_of_stories():
+    run_state_machine_as_test(World, settings=settings(FEW, max_examples=300))

@@ -45,7 +45,7 @@ def test_results_for_research_and_of_a_demonstration_say_so_before_the_label(
             "Radiology MOME SEG",
             True,
             "research",
-            "Radiology MOME SEG: DEMONSTRATION, RESEARCH us…not for diagnosis",
+            "Radiology MOME SEG: DEMONSTRATION, RESEARCH…not for diagnosis",
         ),
     ],
 )
@@ -54,7 +54,7 @@ def test_a_series_description_keeps_the_end_of_the_label(
 ) -> None:
     made = fitted(what, DEFAULT_LABEL, demonstration=demonstration, audience=audience, dots="…")
     assert made == told
-    assert len(made) <= 64
+    assert len(made.encode()) <= 64
 
 
 @given(
@@ -68,7 +68,7 @@ def test_any_label_fits_its_element(
     what: str, label: str, demonstration: bool, audience: Any, dots: str
 ) -> None:
     made = fitted(what, label, demonstration=demonstration, audience=audience, dots=dots)
-    assert 0 < len(made) <= 64
+    assert 0 < len(made.encode()) <= 64  # as many bytes: some readers count those
 
 
 @given(st.text("abc ,", max_size=40), st.sampled_from(["SR", "SEG", "summary", "map"]))

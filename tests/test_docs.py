@@ -18,6 +18,7 @@ from mome_node.catalog.commitments import MAX_OPEN_REFERENCES
 from mome_node.catalog.states import StudyState
 from mome_node.cli.main import _parser
 from mome_node.dicom.commitment import COMMITMENT_CLASS, COMMITMENT_INSTANCE, FailureReason
+from mome_node.dicom.commitment_report import ReportStatus
 from mome_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from mome_node.ingest.availability import (
     MAX_NOTICE_BYTES,
@@ -154,7 +155,7 @@ def test_every_state_tells_an_administrator_what_to_do() -> None:
 
 def test_every_status_that_is_answered_is_stated() -> None:
     page = text_of(DOCS / "conformance.md")
-    for status in (*Status, *NoticeStatus, *ActionStatus, *FailureReason):
+    for status in (*Status, *NoticeStatus, *ActionStatus, *FailureReason, *ReportStatus):
         assert re.search(rf"^\| {status:04X} ", page, re.MULTILINE), f"{status:04X}"
 
 

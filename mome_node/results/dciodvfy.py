@@ -98,6 +98,8 @@ def _output_of(program: Path, path: Path, time_limit_s: float) -> bytes:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process and what it started, if it has not ended by itself."""
+    if process.returncode is not None:
+        return  # its number may be another's by now
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from pydicom.config import disable_value_validation
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
@@ -18,7 +17,7 @@ from mome_node.dicom.uids import is_valid_uid
 from mome_node.results.content_tree_check import content_tree_faults
 from mome_node.results.frame_check import frame_faults
 from mome_node.results.iod_tables import Attribute, Attributes, attributes_of
-from mome_node.results.value_check import value_faults
+from mome_node.results.value_check import value_faults, without_warnings
 
 _CODE_VALUES: Final = ("CodeValue", "LongCodeValue", "URNCodeValue")
 _CODED: Final = (*_CODE_VALUES, "CodeMeaning")
@@ -34,8 +33,7 @@ def iod_faults(dataset: Dataset) -> tuple[str, ...]:
     ``dataset`` is read from a file, with its File Meta Information. Raises ResultError if its IOD
     is none that can be checked.
     """
-    # What pydicom warns of while it reads would quote values.
-    with disable_value_validation():
+    with without_warnings():
         attributes = attributes_of(dataset)
         return tuple(
             dict.fromkeys(

@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from pydicom import dcmread
-from pydicom.config import disable_value_validation
 
 from mome_node.errors import InvalidResultError, ResultError
 from mome_node.results.dciodvfy import dciodvfy_errors
@@ -20,6 +19,7 @@ from mome_node.results.iod_check import iod_faults
 from mome_node.results.result_set import encode
 from mome_node.results.seg_check import check_segmentation
 from mome_node.results.sources import SourceImages
+from mome_node.results.value_check import without_warnings
 
 MOST_TOLD: Final = 5
 """Faults that an error tells one by one; the first ones say what is wrong."""
@@ -75,7 +75,7 @@ def _refuse(kind: str, faults: tuple[str, ...]) -> None:
 def _own_faults(path: Path) -> tuple[str, ...]:
     encoded = path.read_bytes()
     try:
-        with disable_value_validation():  # its warnings would quote values
+        with without_warnings():
             if encode(dcmread(BytesIO(encoded))) != encoded:  # it breaks off, or has a wrong length
                 return ("it does not read back as the same bytes",)
             dataset = dcmread(BytesIO(encoded))

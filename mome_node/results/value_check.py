@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
 from typing import Any, Final
 
-from pydicom.config import RAISE
+from pydicom.config import RAISE, disable_value_validation
 from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -45,6 +47,14 @@ _ONE_LINE: Final = frozenset(("LO", "PN", "SH", "UC"))
 _CONTROL: Final = re.compile(r"[\x00-\x1a\x1c-\x1f\x7f\\]")  # all but ESC (PS3.5 6.1.3)
 _OTHERS_UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _NOT_DECODED: Final = "\ufffd"
+_SWITCH: Final = RLock()  # pydicom's is one for the whole process
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Read without what pydicom warns of and logs, which quotes values; one thread at a time."""
+    with _SWITCH, disable_value_validation():
+        yield
 
 
 def value_faults(dataset: Dataset, at: str = "") -> Iterator[str]:

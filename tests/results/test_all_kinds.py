@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from pydicom.config import IGNORE
 from mome_node.results.context import ResultContext
 from mome_node.results.profile import KINDS, Kind, ResultProfile
 from mome_node.results.result_set import ResultSet, encode, make_results
+from mome_node.results.sources import SourceImages
+from mome_node.results.validation import validate_objects
 from mome_node.volumes.volume import Volume
 
 EVERYTHING = ResultProfile(objects=KINDS)
@@ -59,6 +62,26 @@ def test_a_profile_gets_what_it_wants_and_nothing_else(
 ) -> None:
     made = results_of(exam, context, ResultProfile(objects=wanted)).objects
     assert {result.kind for result in made} == set(wanted)
+
+
+@pytest.mark.parametrize("encoding", ["explicit", "implicit", "rle"])
+@pytest.mark.parametrize("iod", ["classic", "enhanced"])
+def test_every_kind_in_every_encoding_is_let_through(
+    iod: str,
+    encoding: Any,
+    make_exam: Callable[..., Any],
+    context: ResultContext,
+    tmp_path: Path,
+) -> None:
+    exam = with_attribution(make_exam(iod=iod, regions=2))
+    profile = replace(EVERYTHING, encoding=encoding, character_set="ISO_IR 100")
+    written = []
+    for number, made in enumerate(results_of(exam, context, profile).objects):
+        written.append((made.kind, tmp_path / f"{number}.dcm"))
+        written[-1][1].write_bytes(encode(made.dataset))
+    assert {kind for kind, _ in written} == set(KINDS)
+    sources = SourceImages(exam.headers, exam.findings.key_volume)
+    validate_objects(written, exam.findings, sources)
 
 
 @pytest.mark.parametrize("iod", ["classic", "enhanced"])

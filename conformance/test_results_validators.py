@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread, dcmwrite
 
 from conformance import validators
+from conformance.report_kinds import WANTED, every_kind_of_report
 from conformance.study_results import EvaluatedStudy, StudyMaker
 from mome_node.phantom.exam import Vendor
 
@@ -39,7 +40,7 @@ ENTITY_WARNINGS = re.compile(
 TEMPLATE_WARNINGS = re.compile(
     "|".join(
         (
-            r"(CODE|TEXT|UIDREF|CONTAINER) .*: Content Item not in template$",
+            r"(CODE|TEXT|NUM|UIDREF|CONTAINER) .*: Content Item not in template$",
             # highdicom writes "Source Series for Segmentation".
             r"\(121232,DCM,\"Source series for segmentation\"\)",
             "Unrecognized defined term :ISO_IR 192:",
@@ -108,15 +109,23 @@ def test_dcentvfy_would_see_a_result_of_another_patient(
 
 def pixelmed_finds_nothing(folder: Path, studies: Iterable[EvaluatedStudy]) -> None:
     made = list(studies)
-    said = validators.pixelmed(
-        folder, sr=[s.sr for s in made], other=[s.seg for s in made if s.seg is not None]
+    pixelmed_finds_nothing_in(
+        folder,
+        reports=[s.sr for s in made],
+        segmentations=[s.seg for s in made if s.seg is not None],
     )
+
+
+def pixelmed_finds_nothing_in(
+    folder: Path, reports: Sequence[Path], segmentations: Sequence[Path] = ()
+) -> None:
+    said = validators.pixelmed(folder, sr=reports, other=segmentations)
     for path, lines in said.items():
         assert lines[0] in ("Found Comprehensive3DSR IOD", "Found Segmentation IOD"), path
         assert lines[-1] == "IOD validation complete", path
         assert lines_of("Error", lines) == [], path
         assert [w for w in lines_of("Warning", lines) if not TEMPLATE_WARNINGS.search(w)] == []
-        if path.name == "sr.dcm":
+        if path in reports:
             assert "Found Root Template TID_1500 (MeasurementReport)" in lines
             assert "Root Template Validation Complete" in lines
 
@@ -140,6 +149,50 @@ def test_a_report_with_coded_failed_checks_is_valid(make_study: StudyMaker, tmp_
     assert lines_of("Error", validators.dciodvfy(study.sr)) == []
     assert "contrast-agent-not-named" in validators.dsrdump(study.sr)
     pixelmed_finds_nothing(tmp_path, [study])
+
+
+@pytest.mark.peer("DCMTK")
+@pytest.mark.peer("dciodvfy")
+@pytest.mark.peer("PixelMed")
+def test_every_kind_of_report_that_a_destination_may_want_is_valid(
+    make_study: StudyMaker, tmp_path: Path
+) -> None:
+    reports = every_kind_of_report(
+        make_study, tmp_path, (WANTED[0], WANTED[-1]), vendor=Vendor.PHILIPS, enhanced=True
+    )
+    assert len(reports) == 3
+    for path in reports:
+        assert lines_of("Error", validators.dciodvfy(path)) == []
+        printed = validators.dsrdump(path)
+        assert "Conclusion: " in printed
+        assert "This report replaces the report of revision 0" in printed
+        if path.name.startswith("not-evaluable"):
+            assert "This is no statement about the presence of disease." in printed
+    pixelmed_finds_nothing_in(tmp_path, reports)
+
+
+@pytest.mark.long
+@pytest.mark.peer("dciodvfy")
+@pytest.mark.peer("PixelMed")
+@pytest.mark.parametrize("with_regions", [True, False])
+def test_every_kind_of_report_is_valid_for_every_vendor(
+    make_study: StudyMaker, tmp_path: Path, with_regions: bool
+) -> None:
+    reports = [
+        path
+        for (vendor, enhanced), name in zip(FORMS, NAMES, strict=True)
+        for path in every_kind_of_report(
+            make_study,
+            tmp_path / name,
+            WANTED,
+            vendor=vendor,
+            enhanced=enhanced,
+            with_regions=with_regions,
+        )
+    ]
+    for path in reports:
+        assert lines_of("Error", validators.dciodvfy(path)) == []
+    pixelmed_finds_nothing_in(tmp_path, reports)
 
 
 @pytest.mark.long

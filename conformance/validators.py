@@ -57,7 +57,8 @@ def dcentvfy(paths: Sequence[Path]) -> list[str]:
 
 def dsrdump(path: Path) -> str:
     """The content tree as dsrdump prints it: long values whole, only valid documents."""
-    done = run_tool(peers.DSRDUMP, "--print-long-values", "--print-all-codes", str(path))
+    options = ("--print-long-values", "--print-all-codes", "--convert-to-utf8")
+    done = run_tool(peers.DSRDUMP, *options, str(path))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -32,20 +32,26 @@ NodeError
 │       ├── DeviceMemoryError    it has not enough memory
 │       └── DeviceLostError      it does not answer any more
 ├── ResultError              a result object cannot be made
+│   └── InvalidResultError   one was made that is not what it has to be: it is not sent
 ├── DeliveryError
 │   ├── TransientDeliveryError   worth another try
+│   │   └── RefusedForNowError       the peer answers that it cannot do it now
 │   └── PermanentDeliveryError   waits for a person
+├── HttpError                an HTTP service cannot be used: told as a DeliveryError or QueryError
 ├── QueryError               an archive cannot be asked (C-FIND, QIDO-RS), or not be understood
 │   ├── ArchiveUnavailableError  it is away, busy or silent: ask again later
 │   ├── QueryRefusedError    it refuses us, or what was asked, for good
 │   ├── AnswerTooLargeError  it answers with more than is taken
-│   └── MalformedAnswerError     its answer is not what DICOM says it should be
+│   ├── MalformedAnswerError     its answer is not what DICOM says it should be
+│   └── ContradictoryAnswerError     it lists one study under several patients
 ├── PhantomError
 ├── PacsError                the demonstration's PACS cannot be started or asked
 └── BenchmarkError           what a benchmark compares with cannot be started, or failed
 
 A message says what was found, what is allowed and what to do. It never holds patient data.
 """
+
+from enum import StrEnum
 
 
 class NodeError(Exception):
@@ -196,6 +202,10 @@ class ResultError(NodeError):
     """A result object cannot be made."""
 
 
+class InvalidResultError(ResultError):
+    """A result object was made that is not what it has to be: it is not sent."""
+
+
 class DeliveryError(NodeError):
     """A result could not be delivered."""
 
@@ -204,8 +214,32 @@ class TransientDeliveryError(DeliveryError):
     """A delivery that is worth another try."""
 
 
+class RefusedForNowError(TransientDeliveryError):
+    """The peer answers, and says that it cannot do it now."""
+
+
 class PermanentDeliveryError(DeliveryError):
     """A delivery that no retry will mend."""
+
+
+class HttpFault(StrEnum):
+    """What is wrong with an HTTP service."""
+
+    AWAY = "away"  # or busy, or silent: ask again later
+    REFUSED = "refused"
+    TOO_LARGE = "too large"
+    MALFORMED = "malformed"
+
+
+class HttpError(NodeError):
+    """An HTTP service cannot be used. Who asked it tells it on in an error of their own."""
+
+    def __init__(self, fault: HttpFault, told: str) -> None:
+        super().__init__(fault, told)  # both, so that it pickles
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 class QueryError(NodeError):
@@ -226,6 +260,10 @@ class AnswerTooLargeError(QueryError):
 
 class MalformedAnswerError(QueryError):
     """The archive's answer is not what DICOM says it should be."""
+
+
+class ContradictoryAnswerError(QueryError):
+    """The archive lists one study several times, under different patients or orders."""
 
 
 class PhantomError(NodeError):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -17,12 +16,16 @@ from mome_node.assembly.role_rules import site_rule
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.commitments import AskingPeer
-from mome_node.delivery.association import Timeouts, association
+from mome_node.delivery.association import Timeouts
 from mome_node.delivery.commitment_check import CommitmentCheck
 from mome_node.delivery.commitment_reports import CommitmentReports, ReportingPolicy
+from mome_node.delivery.commitment_request import DimseCommitment
+from mome_node.delivery.confirmation import Confirmations
 from mome_node.delivery.destination import Destination
-from mome_node.delivery.dimse import DimseSender
 from mome_node.delivery.outbox import Outbox
+from mome_node.delivery.ports import CommitmentAnswer, CommitmentScu, Port
+from mome_node.delivery.reports_elsewhere import ReportsElsewhere
+from mome_node.delivery.watch import DeliveryWatch
 from mome_node.dicom.classes import storage_classes
 from mome_node.errors import SettingsError
 from mome_node.fitness.checks import Outcome
@@ -36,20 +39,28 @@ from mome_node.jobs.archive_counts import ArchiveCounts, QueriedCounts, SeriesCo
 from mome_node.jobs.certificates import CertificateWatch
 from mome_node.jobs.models import ModelChoice
 from mome_node.jobs.runner import Runner
-from mome_node.jobs.site_policy import DestinationPolicy, SitePolicy
+from mome_node.jobs.site_policy import SitePolicy
 from mome_node.jobs.stages import Stages
 from mome_node.jobs.timers import Timers
 from mome_node.jobs.worker import InferenceProcess
-from mome_node.node_dicom import instance_room, receiver, receiving, tls_files
+from mome_node.node_delivery import (
+    Limiters,
+    archive,
+    confirmation_policy,
+    destination_policies,
+    limiters_of,
+    ports,
+    retry_policy,
+)
+from mome_node.node_dicom import (
+    commitment_results,
+    instance_room,
+    receiver,
+    receiving,
+    tls_files,
+)
 from mome_node.node_web import WebDoor
-from mome_node.query.cfind import CFindQuery
-from mome_node.query.dicomweb import DicomWeb, Service
-from mome_node.query.qido import QidoQuery
-from mome_node.query.rate import RateLimiter
-from mome_node.query.records import ArchiveQuery
-from mome_node.query.wado import WadoSource
 from mome_node.settings import Settings
-from mome_node.settings_pacs import PacsSettings
 from mome_node.settings_studies import WhenSettings
 from mome_node.storage.local import LocalStore
 from mome_node.tls import validities
@@ -77,10 +88,19 @@ class Node:
         self._store = LocalStore(settings.node.data_dir, room=room)
         self._worker = inference_process(settings)
         self._asking = AskingAssociations()
+        self._elsewhere = ReportsElsewhere()
         reception = receiving(settings, self._store, self.catalog, clock)
-        self._scp = receiver(settings, reception, self.catalog, clock, self._asking)
+        self._scp = receiver(
+            settings,
+            reception,
+            self.catalog,
+            clock,
+            self._asking,
+            commitment_results(settings, self.catalog.deliveries, clock, self._elsewhere.note),
+        )
         self._web = WebDoor(settings.web, reception, clock()) if settings.web.enabled else None
         self._runner: Runner | None = None
+        self._limiters = limiters_of(settings)
         files = tls_files(settings.dicom.tls)
         certificates = CertificateWatch(validities(files) if files else (), clock)
         self.alarms = Alarms(
@@ -88,6 +108,7 @@ class Node:
             clock,
             Condition("disk", room.fault),
             Condition("certificate", certificates.fault),
+            Condition("delivery", DeliveryWatch(self.catalog.deliveries, clock).fault),
         )
         self._watches = Timers((self.alarms.look, ALARM_PERIOD_S), (certificates.warn, DAY_S))
 
@@ -114,21 +135,47 @@ class Node:
             data_dir=self._settings.node.data_dir,
             clock=self._clock,
         )
+        delivery = self._settings.delivery
         outbox = Outbox(
-            ledger=self.catalog,
+            ledger=self.catalog.deliveries,
             open_instance=self._store.open,
-            senders={d.name: DimseSender(d) for d in destinations(self._settings)},
+            ports=self._ports(),
+            policy=retry_policy(delivery),
             clock=self._clock,
         )
-        archive = archive_counts(self._settings, series_counts(self._settings))
+        confirmations = Confirmations(
+            ledger=self.catalog.deliveries,
+            open_instance=self._store.open,
+            ports=outbox.ports,
+            policy=confirmation_policy(delivery),
+            clock=self._clock,
+        )
+        archive = archive_counts(self._settings, series_counts(self._settings, self._limiters))
         self._runner = Runner(
-            self.catalog, stages, outbox, archive=archive, reports=self._commitment_reports()
+            self.catalog,
+            stages,
+            outbox,
+            confirmations,
+            archive=archive,
+            reports=self._commitment_reports(),
         )
         self._runner.start()
         self._watches.start()
         self._scp.start()
         if self._web is not None:
             self._web.start()
+
+    def _ports(self) -> Mapping[str, Port]:
+        return ports(self._settings, self._clock(), self._limiters, self._commitment_scu)
+
+    def _commitment_scu(self, peer: Destination, timeouts: Timeouts) -> CommitmentScu:
+        """How a destination is asked to commit; a report on an earlier request is taken, too."""
+
+        def take_other(transaction_uid: str, answer: CommitmentAnswer) -> bool:
+            ledger = self.catalog.deliveries
+            return ledger.answer(transaction_uid, peer.name, answer, self._clock())
+
+        return DimseCommitment(peer, timeouts, take_other=take_other, elsewhere=self._elsewhere)
 
     def _commitment_reports(self) -> CommitmentReports:
         said = self._settings.commitment
@@ -216,14 +263,6 @@ def inference_process(settings: Settings) -> InferenceProcess:
     )
 
 
-def destinations(settings: Settings) -> tuple[Destination, ...]:
-    """The destinations that the settings name."""
-    return tuple(
-        Destination(d.name, d.ae, d.host, d.port, settings.node.ae_title)
-        for d in settings.destination
-    )
-
-
 def report_listener(settings: Settings, peer: AskingPeer) -> Destination | None:
     """Where a peer takes reports on storage commitment: at the address that it asked from."""
     for allowed in settings.dicom.allowed_peers:
@@ -233,39 +272,6 @@ def report_listener(settings: Settings, peer: AskingPeer) -> Destination | None:
                 allowed.ae, allowed.ae, peer.address, allowed.port, settings.node.ae_title
             )
     return None
-
-
-def archive(pacs: PacsSettings, settings: Settings) -> tuple[ArchiveQuery, WadoSource | None]:
-    """The way to ask an archive, and where its instances come from if it speaks DICOMweb.
-
-    Raises SettingsError for a token that cannot be read.
-    """
-    limiter = RateLimiter(pacs.requests_per_s)
-    if pacs.url is not None and pacs.kind == "dicomweb":
-        service = Service(pacs.url, _token(pacs), pacs.timeout_s, pacs.ca_file)
-        web = DicomWeb(service, limiter)
-        return QidoQuery(web), WadoSource(web)
-    if pacs.ae is None or pacs.host is None or pacs.port is None:
-        raise SettingsError(f"pacs {pacs.name!r}: it has no address")
-    peer = Destination(pacs.name, pacs.ae, pacs.host, pacs.port, settings.node.ae_title)
-    timeouts = Timeouts(answer_s=pacs.timeout_s)
-    return CFindQuery(lambda contexts: association(peer, contexts, timeouts), limiter), None
-
-
-def _token(pacs: PacsSettings) -> str:
-    if pacs.token_file is None:
-        return ""
-    place = f"pacs {pacs.name!r}: token_file"
-    try:
-        token = pacs.token_file.read_text(encoding="ascii").strip()
-    except OSError as error:
-        raise SettingsError(f"{place}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        token = ""
-    if not re.fullmatch(r"[!-~]{1,16384}", token):
-        # Without the cause, and never with what was found: it is a secret.
-        raise SettingsError(f"{place}: it holds no bearer token, ASCII without blanks")
-    return token
 
 
 def assembly_rules(settings: Settings) -> AssemblyRules:
@@ -285,18 +291,19 @@ def site_policy(settings: Settings) -> SitePolicy:
         deadline_s=settings.assembly.deadline_s,
         label=settings.node.label,
         station_name=settings.node.ae_title,
-        destinations=tuple(DestinationPolicy(d.name) for d in settings.destination),
+        destinations=destination_policies(settings),
         hard_limit_s=settings.assembly.hard_limit_s,
         on_deadline=OnDeadline(settings.assembly.on_deadline),
+        not_evaluable_report=settings.delivery.not_evaluable_report,
     )
 
 
-def series_counts(settings: Settings) -> SeriesCounts | None:
+def series_counts(settings: Settings, limiters: Limiters) -> SeriesCounts | None:
     """Who tells how many images a series has; None where no archive is to be asked."""
     asked = next((p for p in settings.pacs if p.counts), None)
     if asked is None:
         return None
-    query, _ = archive(asked, settings)
+    query, _ = archive(asked, settings, limiters[asked.name])
     return QueriedCounts(query.series_of_study)
 
 

@@ -8,7 +8,9 @@ from datetime import datetime
 from mome_node.catalog.catalog import Catalog
 from mome_node.ingest.availability import NoticeReception
 from mome_node.ingest.commitment import CommitmentReception
+from mome_node.ingest.commitment_results import AskedTransactions, CommitmentResults
 from mome_node.ingest.event_reports import AskingAssociations
+from mome_node.ingest.host_names import HostNames
 from mome_node.ingest.peers import Admission, AllowedPeer
 from mome_node.ingest.rates import PeerRates, RateLimits
 from mome_node.ingest.receipt import ReceiptLimits, Reception
@@ -78,8 +80,12 @@ def receiver(
     catalog: Catalog,
     clock: Callable[[], datetime],
     asking: AskingAssociations,
+    results: CommitmentResults | None = None,
 ) -> StorageScp:
-    """The DIMSE receiver, not started; SettingsError for files of TLS that are no good."""
+    """The DIMSE receiver, not started; SettingsError for files of TLS that are no good.
+
+    ``results`` takes reports on commitment that we asked for; without it nobody may report.
+    """
     dicom = settings.dicom
     files = tls_files(dicom.tls)
     return StorageScp(
@@ -92,4 +98,37 @@ def receiver(
         tls=server_context(files, clock()) if files else None,
         notices=NoticeReception(catalog, clock),
         commitment=CommitmentReception(catalog.commitments, clock, asking),
+        results=results,
     )
+
+
+def commitment_results(
+    settings: Settings,
+    transactions: AskedTransactions,
+    clock: Callable[[], datetime],
+    kept: Callable[[str], None],
+) -> CommitmentResults:
+    """The receipt of reports on commitment that we asked our destinations for.
+
+    ``kept`` is called with the Transaction UID of each report that was kept.
+
+    A destination speaks from where we send to, and from where the entries of its AE title in
+    dicom.allowed_peers say that it calls from: an archive of several machines, or behind a NAT.
+    """
+    names = HostNames()
+    speakers = {
+        destination.name: Admission(
+            (
+                AllowedPeer(destination.ae or "", destination.host or ""),
+                *(
+                    AllowedPeer(peer.ae, peer.host)
+                    for peer in settings.dicom.allowed_peers
+                    if peer.ae == destination.ae
+                ),
+            ),
+            names=names,
+        )
+        for destination in settings.destination
+        if destination.kind == "dimse"
+    }
+    return CommitmentResults(transactions, clock, speakers, kept)

@@ -19,6 +19,13 @@ from sqlalchemy import URL, make_url
 
 from mome_node.errors import SettingsError
 from mome_node.settings_commitment import CommitmentSettings
+from mome_node.settings_delivery import (
+    DeliverySettings,
+    DestinationSettings,
+    delivery_contradictions,
+    destination_contradictions,
+    with_absolute_destination_files,
+)
 from mome_node.settings_dicom import (
     DicomSettings,
     StorageSettings,
@@ -28,7 +35,6 @@ from mome_node.settings_dicom import (
 )
 from mome_node.settings_faults import check_environment, faults, unknown_key
 from mome_node.settings_pacs import (
-    DestinationSettings,
     PacsSettings,
     archive_contradictions,
     with_absolute_pacs_files,
@@ -181,6 +187,7 @@ class Settings(BaseSettings):
     commitment: CommitmentSettings = CommitmentSettings()
     model: tuple[ModelSettings, ...] = (ModelSettings(package="demo"),)
     destination: tuple[DestinationSettings, ...] = ()
+    delivery: DeliverySettings = DeliverySettings()
     pacs: tuple[PacsSettings, ...] = ()
     web: WebSettings = WebSettings()
 
@@ -258,9 +265,13 @@ def _absolute(settings: Settings, base: Path) -> Settings:
     dicom = with_absolute_files(settings.dicom, base)
     web = with_absolute_web_files(settings.web, base)
     update = {"node": node, "dicom": dicom, "web": web, "database": database, "model": models}
-    return settings.model_copy(
-        update=update | {"pacs": tuple(with_absolute_pacs_files(p, base) for p in settings.pacs)}
-    )
+    around = {
+        "pacs": tuple(with_absolute_pacs_files(p, base) for p in settings.pacs),
+        "destination": tuple(
+            with_absolute_destination_files(d, base) for d in settings.destination
+        ),
+    }
+    return settings.model_copy(update=update | around)
 
 
 def _sqlite_url(path: Path) -> str:
@@ -272,7 +283,12 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     yield from dicom_contradictions(settings.dicom)
     yield from storage_contradictions(settings.storage)
     yield from web_contradictions(settings.web)
-    yield from archive_contradictions(settings.destination, settings.pacs)
+    yield from archive_contradictions(settings.pacs)
+    loose = [n for n, m in enumerate(settings.model) if m.allow_synthetic_on_patients]
+    yield from delivery_contradictions(settings.delivery)
+    yield from destination_contradictions(
+        settings.destination, settings.pacs, settings.node.label, loose
+    )
     packages = [m.package for m in settings.model]
     if len(set(packages)) < len(packages):
         yield f"model.package: found {packages}; allowed: each package once"

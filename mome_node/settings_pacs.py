@@ -1,4 +1,4 @@
-"""Settings of the archives around: those that results are sent to, and those that may be asked."""
+"""Settings of the archives around that may be asked what they hold."""
 
 from __future__ import annotations
 
@@ -20,16 +20,6 @@ from mome_node.settings_values import (
     Text,
     WebUrl,
 )
-
-
-class DestinationSettings(Section):
-    """A PACS that results are sent to."""
-
-    name: Annotated[Text, Field(max_length=64)] = Field(description="What we call it.")
-    kind: Literal["dimse"] = Field("dimse", description="How we reach it: C-STORE.")
-    ae: AETitle = Field(description="Its AE title.")
-    host: Host = Field(description="Its address.")
-    port: Port = Field(description="Its port.")
 
 
 class PacsSettings(Section):
@@ -71,16 +61,11 @@ def with_absolute_pacs_files(pacs: PacsSettings, base: Path) -> PacsSettings:
     return pacs.model_copy(update={k: (base / f).resolve() for k, f in files.items() if f})
 
 
-def archive_contradictions(
-    destinations: Sequence[DestinationSettings], archives: Sequence[PacsSettings]
-) -> Iterator[str]:
+def archive_contradictions(archives: Sequence[PacsSettings]) -> Iterator[str]:
     """What each value allows and all of them together do not."""
-    names = [d.name for d in destinations]
+    names = [p.name for p in archives]
     if len(set(names)) < len(names):
-        yield f"destination.name: found {names}; allowed: each name once"
-    titles = [p.name for p in archives]
-    if len(set(titles)) < len(titles):
-        yield f"pacs.name: found {titles}; allowed: each name once"
+        yield f"pacs.name: found {names}; allowed: each name once"
     if sum(p.counts for p in archives) > 1:
         yield "pacs.counts: found true for several archives; allowed: for one"
     for number, pacs in enumerate(archives):

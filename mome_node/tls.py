@@ -1,4 +1,4 @@
-"""TLS for our doors: contexts from certificate files, and how long those are valid.
+"""TLS at our doors and to peers: contexts from certificate files, how long those are valid.
 
 After PS3.15 B.12 (BCP 195: RFC 8996 and RFC 9325): TLS 1.2 and 1.3; in TLS 1.2 only suites with
 forward secrecy and authenticated encryption; no renegotiation and no compression. Certificates
@@ -114,6 +114,37 @@ def server_context(files: TlsFiles, now: datetime) -> ssl.SSLContext:
                 f"{files.section}.client_ca: {files.client_ca} cannot be used: {_reason(error)}"
             ) from error
     return context
+
+
+def client_context(
+    ca_file: Path | None, ours: TlsFiles | None, now: datetime, section: str
+) -> ssl.SSLContext:
+    """Return the context of a connection to a peer; SettingsError for files that are no good.
+
+    The peer's certificate has to name the host that is called, and to be issued by a certificate of
+    ``ca_file``, or to be in it; without that file, by one that this system trusts. ``ours`` is
+    shown to a peer that asks for a certificate.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = _VERSIONS[ours.minimum if ours else "1.2"]
+    context.set_ciphers(":".join(CIPHER_SUITES))
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    if ca_file is None:
+        context.load_default_certs()
+    else:
+        check_certificates(f"{section}: ca_file", ca_file)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an issuing CA alone is enough
+        context.load_verify_locations(ca_file)
+    if ours is not None:
+        _check(ours, now)
+        context.load_cert_chain(ours.certificate, ours.key, password=_no_password)
+    return context
+
+
+def check_certificates(setting: str, path: Path) -> None:
+    """Raise SettingsError if a file of trusted certificates holds none that can be read."""
+    if not _certificates(setting, path):
+        raise SettingsError(f"{setting}: {path} holds no certificate")
 
 
 def validities(files: TlsFiles) -> tuple[Validity, ...]:

@@ -32,17 +32,20 @@ ALLOWED: dict[str, frozenset[str]] = {
     "__init__": frozenset(),
     "logs": frozenset(),
     "tls": frozenset(),
+    "http_client": frozenset(),
     "settings_values": frozenset(),
     "settings_faults": frozenset(),
     "settings_studies": frozenset({"settings_values", "fitness"}),
     "settings_commitment": frozenset({"settings_values"}),
     "settings_dicom": frozenset({"settings_values"}),
     "settings_pacs": frozenset({"settings_values"}),
+    "settings_delivery": frozenset({"settings_values", "settings_pacs"}),
     "settings_web": frozenset({"settings_values"}),
     "settings": frozenset(
         {
             *("settings_values", "settings_faults", "settings_studies"),
-            *("settings_commitment", "settings_dicom", "settings_pacs", "settings_web"),
+            *("settings_commitment", "settings_delivery", "settings_dicom"),
+            *("settings_pacs", "settings_web"),
         }
     ),
     "settings_file": frozenset({"settings"}),
@@ -56,28 +59,36 @@ ALLOWED: dict[str, frozenset[str]] = {
     "volumes": frozenset({"dicom", "storage"}),
     "mome": frozenset({"dicom", "volumes", "fitness"}),
     "results": frozenset({"dicom", "volumes", "fitness", "mome"}),
-    "delivery": frozenset({"dicom", "storage", "catalog"}),
-    "query": frozenset({"dicom"}),
+    "delivery": frozenset({"dicom", "storage", "catalog", "http_client"}),
+    "query": frozenset({"dicom", "http_client"}),
     "survey": frozenset({"dicom", "assembly", "query"}),
     "jobs": STAGES | {"logs", "tls"},
     # Around them.
     "web": frozenset(),
     "node_dicom": frozenset({"ingest", "storage", "catalog", "settings", "settings_dicom", "tls"}),
     "node_web": frozenset({"ingest", "settings_web", "tls", "web"}),
+    "node_delivery": frozenset(
+        {
+            *("delivery", "query", "http_client", "results", "jobs", "tls", "node_dicom"),
+            *("settings", "settings_delivery", "settings_pacs"),
+        }
+    ),
     "phantom": frozenset({"dicom", "volumes"}),
     "node": STAGES
     | {
-        *("jobs", "query", "node_dicom", "node_web", "tls"),
-        *("settings", "settings_pacs", "settings_studies"),
+        *("jobs", "node_delivery", "node_dicom", "node_web", "tls"),
+        *("settings", "settings_studies"),
     },
-    "demonstration": STAGES | {"jobs", "query", "phantom", "settings", "logs", "node"},
+    "demonstration": STAGES
+    | {"jobs", "query", "phantom", "settings", "logs", "node", "http_client"},
     "bench": frozenset(
         {"dicom", "storage", "catalog", "assembly", "volumes", "mome", "jobs", "phantom"}
     ),
     "cli": STAGES
     | {
         *("jobs", "query", "survey", "phantom", "demonstration", "bench"),
-        *("settings", "settings_file", "settings_pacs", "logs", "node", "node_dicom", "tls"),
+        *("settings", "settings_delivery", "settings_file", "settings_pacs", "logs"),
+        *("node", "node_delivery", "node_dicom", "tls"),
     },
 }
 
@@ -88,6 +99,8 @@ TYPES_ONLY = {
     ("phantom", "volumes"): {"volumes.volume"},
     ("results", "volumes"): {"volumes.volume"},
     ("results", "mome"): {"mome.prediction", "mome.statement"},
+    ("node_delivery", "results"): {"results.profile"},
+    ("node_delivery", "jobs"): {"jobs.site_policy"},
 }
 """Where one package may take only another's types."""
 

@@ -10,8 +10,22 @@ from mome_node.assembly.completeness import OnDeadline
 from mome_node.catalog.commitments import AskingPeer
 from mome_node.errors import SettingsError
 from mome_node.jobs.archive_counts import QueriedCounts
-from mome_node.node import Node, archive_counts, report_listener, series_counts, site_policy
-from mome_node.node_dicom import instance_room, peer_rates, scp_settings, tls_files
+from mome_node.node import (
+    Node,
+    archive_counts,
+    report_listener,
+    series_counts,
+    site_policy,
+    utc_now,
+)
+from mome_node.node_delivery import limiters_of
+from mome_node.node_dicom import (
+    commitment_results,
+    instance_room,
+    peer_rates,
+    scp_settings,
+    tls_files,
+)
 from mome_node.settings import parse_settings
 
 
@@ -30,7 +44,7 @@ def test_no_pacs_is_asked_where_none_is_set_or_asking_is_switched_off(tmp_path: 
     source = QueriedCounts(lambda _: ())
     assert archive_counts(settings_with(tmp_path), source) is not None
     assert archive_counts(settings_with(tmp_path, ask_pacs_every_s=0), source) is None
-    assert series_counts(settings_with(tmp_path)) is None
+    assert series_counts(settings_with(tmp_path), {}) is None
     assert archive_counts(settings_with(tmp_path), None) is None
 
 
@@ -38,10 +52,9 @@ def test_one_archive_may_be_asked_for_counts(tmp_path: Path) -> None:
     pacs = {"name": "a", "ae": "PACS", "host": "10.0.0.5", "port": 104}
     asked = {**pacs, "name": "b", "counts": True}
     only_surveyed = parse_settings({"pacs": [pacs]}, base=tmp_path)
-    assert series_counts(only_surveyed) is None
-    assert isinstance(
-        series_counts(parse_settings({"pacs": [pacs, asked]}, base=tmp_path)), QueriedCounts
-    )
+    assert series_counts(only_surveyed, limiters_of(only_surveyed)) is None
+    both = parse_settings({"pacs": [pacs, asked]}, base=tmp_path)
+    assert isinstance(series_counts(both, limiters_of(both)), QueriedCounts)
     with pytest.raises(SettingsError, match=r"pacs\.counts: found true for several archives"):
         parse_settings({"pacs": [asked, {**asked, "name": "c"}]}, base=tmp_path)
 
@@ -94,3 +107,29 @@ def test_reports_go_where_the_peer_asked_from_at_the_port_of_its_entry(tmp_path:
     assert found.calling_ae_title == "MOME"
     assert report_listener(settings, AskingPeer("CT", "10.0.0.5")) is None
     assert report_listener(settings, AskingPeer("PACS", "10.0.0.6")) is None
+
+
+class NobodyAsked:
+    """No destination was asked for anything."""
+
+    def answer(self, *_: object) -> bool:
+        return False
+
+
+def test_a_destination_reports_from_where_it_is_and_from_where_its_entries_say(
+    tmp_path: Path,
+) -> None:
+    peers = [{"ae": "PACS", "host": "10.1.2.0/24"}, {"ae": "CT", "host": "10.0.0.7"}]
+    destinations = [
+        {"name": "archive", "ae": "PACS", "host": "10.0.0.5", "port": 104},
+        {"name": "research", "ae": "PACS", "host": "10.0.0.6", "port": 104},
+    ]
+    settings = parse_settings(
+        {"dicom": {"allowed_peers": peers}, "destination": destinations}, base=tmp_path
+    )
+    results = commitment_results(settings, NobodyAsked(), utc_now, lambda _transaction_uid: None)
+    assert results.speaks("PACS", "10.0.0.5") == ("archive",)
+    assert results.speaks("PACS", "10.0.0.6") == ("research",)
+    assert results.speaks("PACS", "10.1.2.9") == ("archive", "research")
+    assert results.speaks("PACS", "10.0.0.7") == ()
+    assert results.speaks("CT", "10.0.0.7") == ()

@@ -21,7 +21,16 @@ from mome_node.fitness import knowledge
 from mome_node.fitness.checks import ADJUSTABLE, CODES, Outcome
 from mome_node.fitness.knowledge import Known
 from mome_node.mome.statement import CONDITIONS
-from mome_node.node import inference_process, model_choices
+from mome_node.node import inference_process, model_choices, site_policy
+from mome_node.node_delivery import retry_policy
+from mome_node.results.profile import (
+    DEFAULT_PROFILE,
+    CharacterSet,
+    Encoding,
+    Kind,
+    ResultProfile,
+    StudyScores,
+)
 from mome_node.settings import (
     MAX_FILE_BYTES,
     Condition,
@@ -29,7 +38,9 @@ from mome_node.settings import (
     load_settings,
     parse_settings,
 )
+from mome_node.settings_delivery import DestinationSettings, verifier_of
 from mome_node.settings_file import default_settings_file
+from mome_node.settings_pacs import PacsSettings
 
 Load = Callable[..., Settings]
 
@@ -249,7 +260,7 @@ def test_a_wrong_variable_is_refused_with_what_is_allowed(
             '[dicom]\nallowed_peers = [{ ae = "A", host = "h", address = 1 }]',
             "dicom.allowed_peers.0.address: unknown key; allowed here: ae, host",
         ),
-        (DESTINATION + "url = 1", "destination.0.url: unknown key; allowed here: name, kind, ae"),
+        (DESTINATION + "uri = 1", "destination.0.uri: unknown key; allowed here: name, kind, ae"),
         ("[[model]]", "model.0.package: missing"),
         ('[[destination]]\nname = "a"', "destination.0.port: missing"),
         ("dicom = 1", "dicom: found 1; allowed: a section"),
@@ -292,7 +303,7 @@ def test_a_wrong_variable_is_refused_with_what_is_allowed(
         ("[inference]\ntime_limit_s = 0", "inference.time_limit_s: found 0; allowed: greater"),
         ("[inference]\ntime_limit_s = 86401", "inference.time_limit_s: found 86401"),
         ('[[model]]\npackage = "a\\u0000b"', "model.0.package: found"),
-        (DESTINATION + 'kind = "dicomweb"', "destination.0.kind: found 'dicomweb'"),
+        (DESTINATION + 'kind = "hl7"', "destination.0.kind: found 'hl7'; allowed: 'dimse'"),
         ('[node]\ndata_dir = ""', "node.data_dir: found ''; allowed: a folder's path"),
         ('[node]\ndata_dir = "a\\u0000b"', "node.data_dir: found"),
         ('[node]\nlabel = "short"', "node.label: found 'short'"),
@@ -626,6 +637,156 @@ def test_an_archive_that_cannot_be_asked_is_refused(load: Load, content: str, fa
 def test_a_token_may_go_to_this_machine_in_the_clear(load: Load) -> None:
     local = WEB.replace("https://pacs.example.org", "http://127.0.0.1:8042")
     assert load(local + 'token_file = "token"').pacs[0].token_file is not None
+
+
+# Destinations
+
+STOW = (
+    '[[destination]]\nname = "web"\nkind = "dicomweb"\nurl = "https://pacs.example.org/dicom-web"\n'
+)
+LOOSE = '[[model]]\npackage = "demo"\nallow_synthetic_on_patients = true\n'
+
+
+def test_nothing_leaves_the_node_before_somebody_says_so(load: Load) -> None:
+    (policy,) = site_policy(load(DESTINATION)).destinations
+    assert policy.is_held
+    assert policy.profile == ResultProfile()
+    assert site_policy(load(DESTINATION)).routes[0].is_held
+    assert 'visibility = "held"' in default_settings_file()
+
+
+@pytest.mark.parametrize("visibility", ["research", "clinical"])
+def test_who_sees_the_results_is_in_the_profile(load: Load, visibility: str) -> None:
+    settings = load(DESTINATION + f'visibility = "{visibility}"\nlabel = "for our tumour board"')
+    (policy,) = site_policy(settings).destinations
+    assert not policy.is_held
+    assert (policy.profile.audience, policy.profile.label) == (visibility, "for our tumour board")
+
+
+def test_every_choice_of_a_destination_reaches_its_profile(load: Load) -> None:
+    settings = load(
+        '[node]\nlabel = "never for diagnosis"\n' + DESTINATION + 'objects = ["summary", "sr"]\n'
+        'study_scores = "group"\nencoding = "rle"\ncharacter_set = "ISO_IR 100"\n'
+        'max_frames = 200\nempty_frames = true\nseries_number = 700\nseries_name = "AI"\n'
+    )
+    (policy,) = site_policy(settings).destinations
+    assert policy.profile == ResultProfile(
+        objects=("sr", "summary"),
+        study_scores="group",
+        encoding="rle",
+        character_set="ISO_IR 100",
+        max_frames=200,
+        empty_frames=True,
+        series_number=700,
+        series_name="AI",
+        label="never for diagnosis",
+    )
+
+
+def test_the_order_in_which_objects_are_named_makes_no_other_objects(load: Load) -> None:
+    one, other = load(DESTINATION + 'objects = ["seg", "sr"]'), load(DESTINATION)
+    assert site_policy(one).profiles == site_policy(other).profiles
+
+
+@pytest.mark.parametrize(
+    ("key", "choice"),
+    [
+        ("objects", Kind),
+        ("study_scores", StudyScores),
+        ("encoding", Encoding),
+        ("character_set", CharacterSet),
+    ],
+)
+def test_a_destination_may_choose_what_results_can_be_made_in(key: str, choice: object) -> None:
+    allowed = DestinationSettings.model_fields[key].annotation
+    if key == "objects":
+        allowed = get_args(allowed)[0]
+    assert get_args(allowed) == get_args(choice)
+
+
+def test_a_key_without_a_choice_makes_what_results_are_made_in_by_default(load: Load) -> None:
+    assert site_policy(load(DESTINATION)).profiles == (DEFAULT_PROFILE,)
+
+
+def test_files_of_a_destination_are_taken_from_the_settings_folder(
+    load: Load, tmp_path: Path
+) -> None:
+    (web,) = load(STOW + 'token_file = "secret/token"\nca_file = "/etc/ca.pem"').destination
+    assert (web.token_file, web.ca_file) == (tmp_path / "secret/token", Path("/etc/ca.pem"))
+
+
+@pytest.mark.parametrize(
+    ("content", "asked"),
+    [
+        (DESTINATION, "pacs"),
+        (DESTINATION + PACS, "pacs"),
+        (DESTINATION + 'verify = "web"\n' + WEB, "web"),
+        (DESTINATION + 'verify = "none"\n' + PACS, None),
+    ],
+)
+def test_who_is_asked_what_a_destination_has(load: Load, content: str, asked: str | None) -> None:
+    settings = load(content)
+    found = verifier_of(settings.destination[0], settings.pacs)
+    assert (found.name if found else None) == asked
+    assert isinstance(found, PacsSettings) == (found in settings.pacs)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (DESTINATION.replace('ae = "PACS"\n', ""), 'destination.0.ae: missing; kind = "dimse"'),
+        (DESTINATION + 'kind = "dicomweb"', 'destination.0.url: missing; kind = "dicomweb" needs'),
+        (STOW + "tls = true", "destination.0.tls: found true; allowed: false"),
+        (STOW.replace("https", "http") + 'token_file = "t"', "cross the network in the clear"),
+        (STOW.replace("https", "ftp"), "destination.0.url: found 'ftp://pacs.example.org"),
+        (STOW + STOW, "destination.name: found ['web', 'web']; allowed: each name once"),
+        (
+            DESTINATION + 'verify = "vna"\n' + PACS,
+            "destination.0.verify: found 'vna'; allowed: one of '', 'none', 'pacs'",
+        ),
+        (PACS.replace('name = "pacs"', 'name = "none"'), "pacs.name: found 'none'; allowed: ano"),
+        (DESTINATION + "objects = []", "destination.0.objects: found []; allowed:"),
+        (DESTINATION + 'objects = ["sr", "sr"]', "destination.0.objects: found ['sr', 'sr']"),
+        (DESTINATION + 'objects = ["pdf"]', "destination.0.objects.0: found 'pdf'; allowed: 'sr'"),
+        (DESTINATION + 'visibility = "all"', "destination.0.visibility: found 'all'; allowed: 'h"),
+        (DESTINATION + "series_number = 0", "destination.0.series_number: found 0"),
+        (DESTINATION + 'series_name = "a name that is too long"', "destination.0.series_name"),
+        (
+            DESTINATION + 'visibility = "clinical"\n' + LOOSE,
+            "destination.0.visibility: found 'clinical'; allowed: 'held' or 'research', as model.0",
+        ),
+        (
+            '[node]\nlabel = "nur für Forschung"\n' + DESTINATION + 'character_set = "ISO_IR 6"',
+            "node.label: found 'nur für Forschung'; allowed: text that character_set = \"ISO_IR 6",
+        ),
+        (
+            DESTINATION + 'character_set = "ISO_IR 100"\nlabel = "仅供研究使用，不用于诊断"',
+            "destination.0.label: found",
+        ),
+        (
+            DESTINATION + 'character_set = "ISO_IR 6"\nseries_name = "KI für MR"',
+            "destination.0.series_name: found 'KI für MR'",
+        ),
+        ("[delivery]\nfirst_s = 60\nlongest_s = 30", "delivery.longest_s: found 30; allowed: at l"),
+        ("[delivery]\ngive_up_h = 0", "delivery.give_up_h: found 0"),
+    ],
+)
+def test_a_destination_that_cannot_be_served_is_refused(
+    load: Load, content: str, fault: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(content)
+    assert fault in str(caught.value)
+
+
+def test_a_synthetic_model_may_not_evaluate_patients_for_clinicians_only(load: Load) -> None:
+    for visibility in ("held", "research"):
+        assert load(DESTINATION + f'visibility = "{visibility}"\n' + LOOSE).destination
+
+
+def test_how_often_a_delivery_is_tried_again_is_what_the_settings_say(load: Load) -> None:
+    policy = retry_policy(load("[delivery]\nfirst_s = 1\nlongest_s = 8\n").delivery)
+    assert [policy.delay_s(n) for n in (1, 2, 3, 4, 5)] == [1, 2, 4, 8, 8]
 
 
 # What a site says of the fitness of exams

@@ -15,6 +15,13 @@ from mome_node.assembly.series import StudySeries, phase_name
 from mome_node.assembly.sides import is_unilateral, said_sides, side_problem, side_words
 from mome_node.assembly.stacks import PlaneStack
 from mome_node.dicom.header import InstanceFacts
+from mome_node.dicom.reason_codes import (
+    CONTRAST_ORDER,
+    NOT_AXIAL,
+    ONE_SIDED,
+    PHASE_ORDER,
+    Reason,
+)
 
 LIKE_COVERAGE = 0.8
 """Candidates that cover at least this share of the largest are alike; the latest is taken."""
@@ -25,7 +32,7 @@ class DynamicFaults:
     """What keeps a dynamic from being read: ``lasting`` for good, ``open`` until more arrives."""
 
     dynamic: Dynamic
-    lasting: tuple[str, ...]
+    lasting: tuple[Reason, ...]
     open: tuple[str, ...]
 
 
@@ -33,7 +40,7 @@ def weigh_dynamic(dynamic: Dynamic, rules: AssemblyRules) -> DynamicFaults:
     """Tell what is wrong with a dynamic, in words."""
     lasting = [*_wrong_view(dynamic, rules), *_wrong_contrast(dynamic)]
     if not dynamic.ordered:
-        lasting.append(dynamic.evidence)
+        lasting.append(Reason(PHASE_ORDER, dynamic.evidence))
     unfinished = [*_unfinished(dynamic, rules)]
     if dynamic.lacks_pre:
         unfinished.append("the pre-contrast phase is missing: every phase names a contrast agent")
@@ -63,23 +70,26 @@ def choose_dynamic(found: StudySeries, rules: AssemblyRules) -> DynamicFaults | 
     return min(weighed, key=rank)
 
 
-def _wrong_view(dynamic: Dynamic, rules: AssemblyRules) -> Iterable[str]:
+def _wrong_view(dynamic: Dynamic, rules: AssemblyRules) -> Iterable[Reason]:
     first = dynamic.phases[0]
     if first.plane_name != "axial":
-        yield f"the dynamic is {first.plane_name}; the model reads axial dynamics"
+        told = f"the dynamic is {first.plane_name}; the model reads axial dynamics"
+        yield Reason(NOT_AXIAL, told)
     if is_unilateral(dynamic, rules):
         said = ", one side by Laterality" if len(said_sides(dynamic.phases)) == 1 else ""
         side = side_problem(first) or side_words(first)
-        yield (
+        yield Reason(
+            ONE_SIDED,
             f"the dynamic is unilateral: {first.extent_mm[0]:.0f} mm from left to right{said} "
-            f"({side}); the model reads both breasts"
+            f"({side}); the model reads both breasts",
         )
 
 
-def _wrong_contrast(dynamic: Dynamic) -> Iterable[str]:
+def _wrong_contrast(dynamic: Dynamic) -> Iterable[Reason]:
     agents = dynamic.with_contrast
     if dynamic.ordered and len(agents) > 1 and agents[0] and not all(agents):
-        yield "the earliest phase names a contrast agent and a later one none"
+        told = "the earliest phase names a contrast agent and a later one none"
+        yield Reason(CONTRAST_ORDER, told)
 
 
 def _unfinished(dynamic: Dynamic, rules: AssemblyRules) -> Iterable[str]:

@@ -13,6 +13,13 @@ from typing import Final
 
 from mome_node.assembly.arrivals import Arrived
 from mome_node.assembly.plan import StudyPlan, Verdict
+from mome_node.dicom.reason_codes import (
+    DEADLINE_PASSED,
+    IMAGES_MISSING,
+    NOTHING_READABLE,
+    Reason,
+    with_codes,
+)
 
 AT_DEADLINE: Final = "deadline"
 BY_HAND: Final = "by hand"
@@ -62,6 +69,7 @@ class Waited:
 class Decision:
     """What to do and why in words.
 
+    ``codes`` has the code of each reason, in the same order, of a study that is not evaluable.
     ``evidence`` says what decided. ``lacking`` names what a study is evaluated without. WAIT says
     after how many seconds to look again if nothing comes before.
     """
@@ -71,6 +79,12 @@ class Decision:
     evidence: str = ""
     lacking: tuple[str, ...] = ()
     look_again_in_s: float | None = None
+    codes: tuple[str, ...] = ()
+
+    @property
+    def coded_reasons(self) -> tuple[Reason, ...]:
+        """The reasons with their codes."""
+        return with_codes(self.reasons, self.codes)
 
 
 def decide(
@@ -99,7 +113,7 @@ def decide(
     late = by_hand or waited.since_first_s >= patience.deadline_s
     if plan.verdict is Verdict.NOT_EVALUABLE:
         if quiet or late or arrived.complete_by:
-            return Decision(Action.NOT_EVALUABLE, plan.reasons)
+            return Decision(Action.NOT_EVALUABLE, plan.reasons, codes=plan.reason_codes)
         return _wait(
             plan.reasons, min(_until_quiet(waited, patience), _until_late(waited, patience))
         )
@@ -108,16 +122,17 @@ def decide(
     if waited.since_first_s >= patience.hard_limit_s and not quiet:
         told = f"images still arrive {patience.hard_limit_s:g} s after the first one"
         return Decision(Action.HOLD, (told, *plan.reasons, *arrived.missing), "hard limit")
-    missing = arrived.missing
+    lacking = tuple(Reason(IMAGES_MISSING, told) for told in arrived.missing)
     if plan.verdict is Verdict.INCOMPLETE:
-        missing = (*plan.reasons, *missing)
+        lacking = (*plan.coded_reasons, *lacking)
+    missing = tuple(reason.text for reason in lacking)
     if missing and not late:
         return _wait(missing, _until_late(waited, patience))
     if not quiet:
         told = f"images arrived within {patience.quiet_s:g} s"
         return _wait((told, *missing), _until_quiet(waited, patience))
     if missing:
-        return _at_deadline(plan, arrived, missing, patience, least, by_hand=by_hand)
+        return _at_deadline(plan, arrived, lacking, patience, least, by_hand=by_hand)
     longer = PROMISE_QUIET_TIMES * patience.quiet_s
     if promises and not late and waited.since_last_s < longer:
         wait = min(longer - waited.since_last_s, _until_late(waited, patience))
@@ -128,7 +143,7 @@ def decide(
 def _at_deadline(
     plan: StudyPlan,
     arrived: Arrived,
-    missing: tuple[str, ...],
+    lacking: tuple[Reason, ...],
     patience: Patience,
     least: StudyPlan | None,
     *,
@@ -141,12 +156,15 @@ def _at_deadline(
         # A series of which nothing came may be none that is sent here: it holds up no study.
         readable = plan if plan.verdict is Verdict.EVALUABLE else least
         if readable is not None and readable.verdict is Verdict.EVALUABLE:
+            missing = tuple(reason.text for reason in lacking)
             return Decision(Action.EVALUATE, readable.reasons, evidence, missing)
-        missing = (NOT_WITHOUT, *missing)
-    waited = f"still incomplete {patience.deadline_s:g} s after the first image"
-    told = missing if by_hand else (*missing, waited)
+        lacking = (Reason(NOTHING_READABLE, NOT_WITHOUT), *lacking)
+    if not by_hand:
+        waited = f"still incomplete {patience.deadline_s:g} s after the first image"
+        lacking = (*lacking, Reason(DEADLINE_PASSED, waited))
+    told = tuple(reason.text for reason in lacking)
     if patience.on_deadline is OnDeadline.NOT_EVALUABLE:
-        return Decision(Action.NOT_EVALUABLE, told, evidence)
+        return Decision(Action.NOT_EVALUABLE, told, evidence, codes=tuple(r.code for r in lacking))
     return Decision(Action.HOLD, told, evidence)
 
 

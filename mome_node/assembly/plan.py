@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mome_node.dicom.header import FrameRef
+from mome_node.dicom.reason_codes import Reason, with_codes
 
 
 class Role(StrEnum):
@@ -63,7 +64,8 @@ class Verdict(StrEnum):
 class StudyPlan:
     """One study as assembly sees it.
 
-    ``reasons`` says in words why the verdict is what it is. ``dce`` is in time order, the
+    ``reasons`` says in words why the verdict is what it is; ``reason_codes`` has the code of each,
+    in the same order, where the study is incomplete or not evaluable. ``dce`` is in time order, the
     pre-contrast phase first. ``inputs`` names every instance that the plan reads.
     """
 
@@ -76,6 +78,12 @@ class StudyPlan:
     t2: Stack | None = None
     warnings: tuple[str, ...] = ()
     synthetic: bool = False
+    reason_codes: tuple[str, ...] = ()
+
+    @property
+    def coded_reasons(self) -> tuple[Reason, ...]:
+        """The reasons with their codes."""
+        return with_codes(self.reasons, self.reason_codes)
 
     @property
     def inputs(self) -> frozenset[str]:

@@ -34,6 +34,16 @@ from mome_node.assembly.study_checks import (
     unreadable_reason,
 )
 from mome_node.dicom.header import InstanceFacts
+from mome_node.dicom.reason_codes import (
+    BIOPSY_GUIDANCE,
+    DYNAMIC_UNSOUND,
+    NO_BREAST_MRI,
+    NO_DWI,
+    NO_DYNAMIC,
+    NO_T2,
+    TOO_OLD,
+    Reason,
+)
 
 LONG_PAUSE = 1.7
 """A pause between posts of this many usual ones leaves room for a phase that is not there."""
@@ -60,27 +70,33 @@ def plan_study(
     read = _read(found, rules)
     age, age_warning = age_problem(facts, rules, now)
     body, body_warning = body_problem(facts)
-    forbidding = [r for r in (age, biopsy_problem(facts)) if r is not None]
+    forbidding = [
+        Reason(code, told)
+        for code, told in ((TOO_OLD, age), (BIOPSY_GUIDANCE, biopsy_problem(facts)))
+        if told is not None
+    ]
     if body is not None and (read.missing or read.lasting):
-        forbidding.insert(0, body)
+        forbidding.insert(0, Reason(NO_BREAST_MRI, body))
     elif body is not None:
         # A header is often wrong: of what has all that is read, the images decide.
         body_warning = body
     quarantine = [*identity_contradictions(facts)]
     if unreadable:
         quarantine.append(unreadable_reason(unreadable))
+    against: tuple[Reason, ...] = ()
     if quarantine:
-        verdict, reasons = Verdict.QUARANTINED, quarantine
+        verdict = Verdict.QUARANTINED
     elif forbidding or read.lasting:
-        verdict, reasons = Verdict.NOT_EVALUABLE, [*forbidding, *read.lasting]
+        verdict, against = Verdict.NOT_EVALUABLE, (*forbidding, *read.lasting)
     elif read.missing:
-        verdict, reasons = Verdict.INCOMPLETE, [*read.missing]
+        verdict, against = Verdict.INCOMPLETE, read.missing
     else:
-        verdict, reasons = Verdict.EVALUABLE, [*read.reasons]
+        verdict = Verdict.EVALUABLE
     plan = StudyPlan(
         study_uid=next(iter(studies), ""),
         verdict=verdict,
-        reasons=tuple(reasons),
+        reasons=tuple(quarantine or [r.text for r in against] or read.reasons),
+        reason_codes=tuple(r.code for r in against),
         series=_noted(found, read),
         dce=dynamic_stacks(read.dynamic) if read.dynamic else (),
         dwi=plan_stack(read.dwi) if read.dwi else None,
@@ -102,8 +118,8 @@ class _Read:
     dwi_reason: str
     t2: PlaneStack | None
     t2_reason: str
-    lasting: tuple[str, ...]
-    missing: tuple[str, ...]
+    lasting: tuple[Reason, ...]
+    missing: tuple[Reason, ...]
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -115,12 +131,12 @@ def _read(found: StudySeries, rules: AssemblyRules) -> _Read:
     faults = _dynamic_faults(weighed)
     lasting = weighed.lasting if weighed else ()
     reasons: list[str] = []
-    missing: list[str] = []
+    missing: list[Reason] = []
     warnings: list[str] = []
     if Role.DCE in rules.required:
         missing += faults
     elif faults or lasting:
-        warnings += [f"the dynamic is not read: {f}" for f in (*lasting, *faults)]
+        warnings += [f"the dynamic is not read: {f.text}" for f in (*lasting, *faults)]
         lasting = ()
     sound = weighed is not None and not weighed.lasting and not weighed.open
     if weighed and sound:
@@ -131,7 +147,7 @@ def _read(found: StudySeries, rules: AssemblyRules) -> _Read:
         if stack is not None:
             reasons.append(f"{role}: {why}")
         elif role in rules.required:
-            missing.append(why)
+            missing.append(Reason(NO_DWI if role is Role.DWI else NO_T2, why))
         else:
             warnings.append(f"{role} is not read: {why}")
     return _Read(
@@ -147,8 +163,10 @@ def _read(found: StudySeries, rules: AssemblyRules) -> _Read:
     )
 
 
-def _dynamic_faults(weighed: DynamicFaults | None) -> tuple[str, ...]:
-    return weighed.open if weighed else ("no dynamic contrast-enhanced series",)
+def _dynamic_faults(weighed: DynamicFaults | None) -> tuple[Reason, ...]:
+    if weighed is None:
+        return (Reason(NO_DYNAMIC, "no dynamic contrast-enhanced series"),)
+    return tuple(Reason(DYNAMIC_UNSOUND, told) for told in weighed.open)
 
 
 def _dynamic_warnings(dynamic: Dynamic, rules: AssemblyRules) -> list[str]:

@@ -17,28 +17,30 @@ from mome_node.catalog import (
     rejections,
     results,
     studies,
+    withdrawals,
 )
 from mome_node.catalog.arrivals import ArrivalWriter, FurtherArrivals
 from mome_node.catalog.availability import NoticeLedger
 from mome_node.catalog.changes import HoldReason
 from mome_node.catalog.commitments import CommitmentLedger
 from mome_node.catalog.database import ContradictionError, Database
+from mome_node.catalog.deliveries import DeliveryLedger
 from mome_node.catalog.migrate import migrate
 from mome_node.catalog.quarantine import QuarantinedStudy
 from mome_node.catalog.records import (
     ActRecord,
     Arrival,
-    DeliveryRecord,
-    DeliveryState,
     EventRecord,
     InstanceRecord,
     NoteRecord,
     Receipt,
+    RejectionRow,
     ResultRecord,
     ResultRow,
     Route,
     SeriesCount,
     StudyRecord,
+    Superseded,
 )
 from mome_node.catalog.states import StudyState
 from mome_node.dicom.rejection_note import RejectionNote
@@ -52,6 +54,7 @@ class Catalog:
         self._database = database
         self._arrivals = ArrivalWriter(database)
         self.commitments = CommitmentLedger(database)
+        self.deliveries = DeliveryLedger(database)
         self.notices = NoticeLedger(database)
 
     @classmethod
@@ -176,14 +179,12 @@ class Catalog:
         reason: str = "",
         inputs_digest: str | None = None,
         inputs_seen: int | None = None,
-        supersedes_results: bool = False,
     ) -> StudyRecord:
         """Take one step of the state table and write its event; return the study after it.
 
         ``reason`` says why the study is where it is now. ``inputs_seen``, on the way out of
         receiving, is the ``input_count`` that the decision was made on: the step is refused if
-        more has come since. ``supersedes_results``: what earlier revisions say holds no more.
-        TransitionRefusedError, UnknownStudyError.
+        more has come since. TransitionRefusedError, UnknownStudyError.
         """
         with self._database.write() as session:
             studies.transition(
@@ -198,10 +199,7 @@ class Catalog:
                 inputs_seen=inputs_seen,
             )
             session.flush()
-            after = studies.find(session, study_uid)
-            if supersedes_results:
-                results.supersede(session, study_uid, after.revision, f"since: {cause}", at)
-            return after
+            return studies.find(session, study_uid)
 
     def note_waiting(self, study_uid: str, reason: str) -> None:
         """Say why a receiving study waits; nothing happens if it has gone on."""
@@ -278,7 +276,7 @@ class Catalog:
                 raise CatalogError("no such instance of this study is rejected")
             return count
 
-    # Results and the outbox
+    # Results
 
     def add_results(
         self,
@@ -300,47 +298,62 @@ class Catalog:
             session.flush()
             return studies.find(session, study_uid)
 
+    def end_without_results(
+        self,
+        study_uid: str,
+        source: StudyState,
+        cause: str,
+        at: datetime,
+        *,
+        reports: Sequence[ResultRow] = (),
+        routes: Sequence[Route] = (),
+        inputs_seen: int | None = None,
+        supersedes: bool = False,
+    ) -> None:
+        """Let a study end as not evaluable and put the reports on that in the outbox.
+
+        ``inputs_seen`` as for ``transition``; ``supersedes``: what earlier revisions say holds no
+        more. TransitionRefusedError, CatalogError.
+        """
+        with self._database.write() as session:
+            results.end_without(
+                session,
+                study_uid,
+                source,
+                cause,
+                at,
+                rows=reports,
+                routes=routes,
+                inputs_seen=inputs_seen,
+                supersedes=supersedes,
+            )
+
     def results_of(self, study_uid: str) -> tuple[ResultRecord, ...]:
         """Return all results of a study, the oldest revision first."""
         with self._database.read() as session:
             return results.of_study(session, study_uid)
 
-    def due_deliveries(self, now: datetime, *, limit: int = 100) -> tuple[DeliveryRecord, ...]:
-        """Return the deliveries to try now, those that wait longest first."""
-        with self._database.read() as session:
-            return results.due(session, now, limit)
+    def withdraw(self, study_uid: str, cause: str, at: datetime) -> int:
+        """Take back every result of a study that stands; how many. CatalogError if none does."""
+        with self._database.write() as session:
+            return withdrawals.withdraw(session, study_uid, cause, at)
 
-    def deliveries_of(self, study_uid: str) -> tuple[DeliveryRecord, ...]:
-        """Return all deliveries of a study, the oldest first."""
+    def studies_to_tell_of(self, *, limit: int = 100) -> tuple[str, ...]:
+        """Return studies with results that destinations have to be told to take back."""
         with self._database.read() as session:
-            return results.deliveries_of(session, study_uid)
+            return withdrawals.studies_to_tell_of(session, limit)
 
-    def mark_delivery(
-        self,
-        delivery_id: int,
-        state: DeliveryState,
-        at: datetime,
-        *,
-        next_attempt_at: datetime | None = None,
-        last_status: int | None = None,
-        last_error: str = "",
+    def to_reject(self, study_uid: str) -> tuple[tuple[str, Superseded, ResultRecord], ...]:
+        """Return (destination, why, result) for all of a study that has to be rejected there."""
+        with self._database.read() as session:
+            return withdrawals.to_reject(session, study_uid)
+
+    def add_rejections(
+        self, study_uid: str, rejections: Sequence[RejectionRow], at: datetime
     ) -> None:
-        """Write down how an attempt ended and count it; CatalogError if there is none such."""
+        """Keep rejection notes and put them in the outbox, once. CatalogError."""
         with self._database.write() as session:
-            results.mark_delivery(
-                session,
-                delivery_id,
-                state,
-                at,
-                next_attempt_at=next_attempt_at,
-                last_status=last_status,
-                last_error=last_error,
-            )
-
-    def resend(self, study_uid: str, cause: str, at: datetime) -> int:
-        """Put the current revision's results in the outbox again; how many deliveries."""
-        with self._database.write() as session:
-            return results.resend(session, study_uid, cause, at)
+            withdrawals.add_rejections(session, study_uid, rejections, at)
 
     # Flags
 

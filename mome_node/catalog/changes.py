@@ -34,6 +34,11 @@ class Change(IntEnum):
         """Results made before may say something that does not hold any more."""
         return self >= Change.CORRECTED
 
+    @property
+    def endangers(self) -> bool:
+        """Results made before may be of the wrong patient, order or images."""
+        return self >= Change.REJECTED
+
 
 class Standing(StrEnum):
     """What becomes of an instance when its study is read."""

@@ -47,6 +47,13 @@ class DeliveryState(StrEnum):
         return self in (DeliveryState.PENDING, DeliveryState.SENT)
 
 
+class Superseded(StrEnum):
+    """Why a result does not stand any more."""
+
+    REPLACED = "replaced"  # a later revision says more, or better
+    WITHDRAWN = "withdrawn"  # of the wrong patient or images, or taken back by a person
+
+
 class Availability(StrEnum):
     """Instance Availability (0008,0056), PS3.3 C.4.23.1.1; the least available last."""
 
@@ -237,6 +244,15 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectionRow:
+    """A rejection note, the results that it takes back (SOP Instance UIDs), and who is told."""
+
+    note: ResultRow
+    rejected: frozenset[str]
+    destinations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ResultRecord:
     """A result object with the study and the revision that it belongs to.
 
@@ -255,7 +271,8 @@ class ResultRecord:
 class DeliveryRecord:
     """One result on its way to one destination.
 
-    ``transaction_uid``: the last storage commitment that was asked for it.
+    ``transaction_uid``: the storage commitment that was asked for it last, since it was sent.
+    ``confirm_attempts`` counts how often the peer did not have it after all.
     """
 
     delivery_id: int
@@ -292,10 +309,11 @@ class QueueRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfirmationRecord:
-    """A storage commitment that this node asked a destination for, and is not told of yet."""
+class UnconfirmedDelivery:
+    """A delivery that the peer has accepted, and is to be asked about now.
 
-    transaction_uid: str
-    destination: str
-    opened_at: datetime
-    deadline: datetime
+    ``asked`` counts the requests for storage commitment that were not answered.
+    """
+
+    delivery: DeliveryRecord
+    asked: int

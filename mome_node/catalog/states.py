@@ -25,6 +25,7 @@ class StudyState(StrEnum):
     NOT_EVALUABLE = "not evaluable"  # no result is possible, and the reason says why
     HELD = "held"  # incomplete at its deadline: waits for input or for a person
     QUARANTINED = "quarantined"  # a person has to look at it
+    WITHDRAWN = "withdrawn"  # a person took its results back
     FAILED = "failed"  # kept; tried again by policy, then by hand
 
 
@@ -74,6 +75,11 @@ TRANSITIONS: Final = (
     Transition(_S.FAILED, _S.DELIVERING, "resend"),
     Transition(_S.DELIVERED, _S.DELIVERING, "resend"),
     Transition(_S.DELIVERED, _S.RECEIVING, _LATE, opens_revision=True),
+    Transition(_S.DELIVERING, _S.WITHDRAWN, "withdrawn by hand"),
+    Transition(_S.DELIVERED, _S.WITHDRAWN, "withdrawn by hand"),
+    Transition(_S.FAILED, _S.WITHDRAWN, "withdrawn by hand"),
+    Transition(_S.WITHDRAWN, _S.QUEUED, "issued again"),
+    Transition(_S.WITHDRAWN, _S.RECEIVING, _LATE, opens_revision=True),
     Transition(_S.NOT_EVALUABLE, _S.RECEIVING, _LATE, opens_revision=True),
     Transition(_S.QUARANTINED, _S.RECEIVING, f"{_LATE}, or released", opens_revision=True),
     Transition(_S.FAILED, _S.RECEIVING, _LATE, opens_revision=True),

@@ -228,6 +228,13 @@ def recover_interrupted(session: Session, cause: str, at: datetime) -> tuple[str
     return tuple(study_uid for study_uid, _ in rows)
 
 
+def raise_issue(session: Session, study_uid: str) -> None:
+    """Count a withdrawal: whatever is made of the study from now on has UIDs of its own."""
+    row = session.get_one(StudyTable, study_uid, with_for_update=True)
+    row.issue += 1
+    session.flush()
+
+
 def find(session: Session, study_uid: str) -> StudyRecord:
     """Return one study, or raise UnknownStudyError."""
     for record in _records(session, StudyTable.study_uid == study_uid):

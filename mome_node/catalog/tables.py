@@ -234,13 +234,15 @@ class ResultTable(Base):
     created_at: Mapped[datetime]
     superseded_at: Mapped[datetime | None]
     profile: Mapped[str] = mapped_column(String(16), server_default="")
+    superseded_as: Mapped[str] = mapped_column(String(16), server_default="", index=True)
     rejected_by: Mapped[str] = mapped_column(_UID, server_default="")
 
 
 class DeliveryTable(Base):
     """The outbox: one row for each result and destination.
 
-    ``transaction_uid`` is the last storage commitment that was asked for it.
+    ``transaction_uid`` is the storage commitment that was asked for it last, since it was sent.
+    ``confirm_attempts`` counts how often the peer did not have it after all.
     """
 
     __tablename__ = "deliveries"
@@ -280,7 +282,9 @@ class DestinationQueueTable(Base):
 class ConfirmationTable(Base):
     """A storage commitment that this node asked a destination for (PS3.4 annex J, as SCU).
 
-    Its instances are the deliveries that have its ``transaction_uid``.
+    Its instances are the deliveries that have its ``transaction_uid``; ``asked`` counts how often
+    it was asked for them, this time included. ``settled_at``: when its report came, or nobody
+    waits for it any more.
     """
 
     __tablename__ = "confirmations"
@@ -289,6 +293,7 @@ class ConfirmationTable(Base):
     destination: Mapped[str] = mapped_column(String(128))
     opened_at: Mapped[datetime]
     deadline: Mapped[datetime]
+    asked: Mapped[int]
     settled_at: Mapped[datetime | None] = mapped_column(index=True)
     outcome: Mapped[str] = mapped_column(Text)
 

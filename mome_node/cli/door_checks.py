@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mome_node.catalog.catalog import Catalog
@@ -63,6 +64,12 @@ def names(settings: Settings) -> Iterator[Verdict]:
             socket.getaddrinfo(peer.host, None)
         except OSError as error:
             yield None, f"{peer.ae} is not let in: {peer.host}: {error.strerror}"
+
+
+def secret(name: str, token_file: Path | None) -> Iterator[Verdict]:
+    """A token that others may read."""
+    if token_file is not None and token_file.is_file() and token_file.stat().st_mode & 0o077:
+        yield None, f"{name}: others than its owner may read {token_file}"
 
 
 def alarms(settings: Settings) -> Iterator[Verdict]:

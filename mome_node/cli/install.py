@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mome_node.catalog.catalog import Catalog
-from mome_node.cli import door_checks
+from mome_node.cli import destination_checks, door_checks
 from mome_node.cli.arguments import add_command, add_config
 from mome_node.cli.output import say
-from mome_node.delivery.ping import ping
 from mome_node.errors import NodeError, SettingsError
-from mome_node.node import archive, destinations, inference_process
+from mome_node.node import inference_process
+from mome_node.node_delivery import archive, limiters_of
 from mome_node.settings import Settings, load_settings
 from mome_node.settings_file import default_settings_file
 
@@ -73,6 +73,7 @@ def check(options: argparse.Namespace) -> int:
         ("models", _models),
         ("peers", _peers),
         ("archives", _archives),
+        ("destinations", destination_checks.destinations),
     ):
         for good, words in _tested(test, settings):
             works &= good is not False
@@ -151,20 +152,15 @@ def _peers(settings: Settings) -> Iterator[Verdict]:
     elif not dicom.allowed_peers:
         yield None, "dicom.allowed_peers is empty: only this machine may send"
     yield from door_checks.names(settings)
-    for destination in destinations(settings):
-        echo = ping(destination)
-        yield echo.reached, f"{destination.name}: {echo.words}"
-    if not settings.destination:
-        yield None, "no destination is configured: results stay in the node"
 
 
 def _archives(settings: Settings) -> Iterator[Verdict]:
+    limiters = limiters_of(settings)
     for pacs in settings.pacs:
         where = pacs.url or f"{pacs.ae} at {pacs.host}:{pacs.port}"
         try:
-            query, _ = archive(pacs, settings)
+            query, _ = archive(pacs, settings, limiters[pacs.name])
             yield True, f"{pacs.name} ({where}): {query.probe()}"
         except NodeError as error:
             yield False, f"{pacs.name}: {error}"
-        if pacs.token_file and pacs.token_file.is_file() and pacs.token_file.stat().st_mode & 0o077:
-            yield None, f"{pacs.name}: others than its owner may read {pacs.token_file}"
+        yield from door_checks.secret(pacs.name, pacs.token_file)

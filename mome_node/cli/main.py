@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from mome_node import __version__
 from mome_node.cli import (
     bench,
+    deliveries,
     demo,
     evaluate,
     install,
@@ -20,6 +21,7 @@ from mome_node.cli import (
     serve,
     studies,
     survey,
+    withdrawal,
 )
 from mome_node.cli.output import complain
 from mome_node.errors import NodeError
@@ -72,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in (
         *(demo, serve, install, survey, evaluate, phantom),
-        *(models, studies, quarantine, bench),
+        *(models, studies, deliveries, withdrawal, quarantine, bench),
     ):
         module.add_commands(commands)
     return parser

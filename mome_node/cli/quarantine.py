@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.quarantine import QuarantinedStudy
+from mome_node.catalog.states import StudyState
 from mome_node.cli.arguments import add_command, add_config, add_json
+from mome_node.cli.deliveries import release_results
 from mome_node.cli.output import say, say_json, say_table
 from mome_node.settings import load_settings
 
@@ -24,19 +26,26 @@ def add_commands(commands: Commands) -> None:
     releasing = add_command(
         commands,
         "release",
-        "say that what a quarantined study holds belongs to it: evaluate it",
+        "evaluate a quarantined study, because what it holds belongs to it; or let results go that "
+        "are held back in the node",
         "release 2.25.1234 --as-patient-of 2.25.5678 --config node.toml",
         release,
     )
     releasing.add_argument("uid", metavar="UID", help="Study Instance UID")
-    releasing.add_argument(
+    how = releasing.add_mutually_exclusive_group()
+    how.add_argument(
         "--as-patient-of",
         metavar="SOPUID",
         default="",
         help="the instance whose patient and accession number the results carry; needed where "
         "the instances contradict each other",
     )
-    releasing.add_argument(
+    how.add_argument(
+        "--destination",
+        metavar="NAME",
+        help="let held results go to this destination only; by default to all",
+    )
+    how.add_argument(
         "--instance",
         metavar="SOPUID",
         action="append",
@@ -88,9 +97,11 @@ def quarantine(options: argparse.Namespace) -> int:
 
 
 def release(options: argparse.Namespace) -> int:
-    """Let a study go on, or read rejected instances again."""
+    """Let a study or its results go on, or read rejected instances again."""
     now = datetime.now(UTC)
     with _catalog(options) as catalog:
+        if _means_results(catalog, options):
+            return release_results(catalog, options)
         if options.instance:
             count = catalog.take_back(options.uid, options.instance, now)
             say(f"{_instances(count)} read again")
@@ -111,6 +122,14 @@ def reject(options: argparse.Namespace) -> int:
         )
     say(f"{_instances(count)} rejected: kept, and not read any more")
     return 0
+
+
+def _means_results(catalog: Catalog, options: argparse.Namespace) -> bool:
+    """A study that is not in quarantine has nothing else that could be released."""
+    if options.instance or options.as_patient_of:
+        return False
+    quarantined = catalog.study(options.uid).state is StudyState.QUARANTINED
+    return options.destination is not None or not quarantined
 
 
 def _instances(count: int) -> str:

@@ -1,4 +1,4 @@
-"""`studies`, `show`, `retry`, `resend`, `pause`, `resume`: what the node did; act on it."""
+"""`studies`, `show`, `retry`: what the node did with each study; act on it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.changes import Standing
-from mome_node.catalog.records import DeliveryState, StudyRecord
+from mome_node.catalog.records import StudyRecord
 from mome_node.catalog.states import StudyState
 from mome_node.cli.arguments import add_command, add_config, add_json
 from mome_node.cli.output import complain, say, say_json, say_table
+from mome_node.delivery.confirmed import confirmation_words
 from mome_node.errors import CatalogError
 from mome_node.jobs.deadline import FREED_BY_HAND
 from mome_node.settings import load_settings
@@ -27,12 +28,13 @@ def add_commands(commands: Commands) -> None:
     for name, text, run in (
         ("studies", "list the studies that the node knows", studies),
         ("show", "one study: its history, results and deliveries", show),
-        ("retry", "try a failed study again, or evaluate a held one as it is", retry),
-        ("resend", "send the current results of a study again", resend),
-        ("pause", "stop evaluation and delivery; receiving goes on", pause),
-        ("resume", "end the pause", resume),
+        (
+            "retry",
+            "try a failed study again, evaluate a held one as it is, issue withdrawn results again",
+            retry,
+        ),
     ):
-        with_uid = name in {"show", "retry", "resend"}
+        with_uid = name in {"show", "retry"}
         example = f"{name} 2.25.1234" if with_uid else name
         parser = add_command(commands, name, text, f"{example} --config node.toml", run)
         if with_uid:
@@ -67,7 +69,7 @@ def show(options: argparse.Namespace) -> int:
         study = catalog.study(options.uid)
         events = catalog.events_of(options.uid)
         results = catalog.results_of(options.uid)
-        deliveries = catalog.deliveries_of(options.uid)
+        deliveries = catalog.deliveries.of_study(options.uid)
         acts = catalog.acts_of(options.uid)
         instances = catalog.instances_of(options.uid)
     set_aside = Counter((i.standing, i.standing_reason) for i in instances)
@@ -108,6 +110,8 @@ def show(options: argparse.Namespace) -> int:
                         "kind": d.result.kind,
                         "revision": d.revision,
                         "state": d.state.value,
+                        "confirmation": confirmation_words(d) or None,
+                        "sent_at": d.sent_at.isoformat() if d.sent_at else None,
                         "attempts": d.attempts,
                         "error": d.last_error,
                     }
@@ -128,7 +132,7 @@ def show(options: argparse.Namespace) -> int:
     )
     superseded = {r.result.sop_instance_uid for r in results if r.superseded_at}
     say_table(
-        ("result", "revision", "destination", "state", "attempts", "last error"),
+        ("result", "revision", "destination", "state", "attempts", "last error", "confirmation"),
         [
             (
                 d.result.kind + " (superseded)" * (d.result.sop_instance_uid in superseded),
@@ -137,6 +141,7 @@ def show(options: argparse.Namespace) -> int:
                 d.state.value,
                 d.attempts,
                 d.last_error,
+                confirmation_words(d),
             )
             for d in deliveries
         ],
@@ -153,43 +158,22 @@ def retry(options: argparse.Namespace) -> int:
             catalog.transition(options.uid, study.state, StudyState.RECEIVING, FREED_BY_HAND, now)
             say("the study is evaluated with what is here, as soon as it is quiet")
             return 0
+        if study.state is StudyState.WITHDRAWN:
+            catalog.transition(options.uid, study.state, StudyState.QUEUED, "issued again", now)
+            say("the study is evaluated again; its results get new UIDs")
+            return 0
         if study.state is not StudyState.FAILED:
             raise CatalogError(
-                f"the study is {study.state.value}; only a failed or a held one is retried"
+                f"the study is {study.state.value}; only a failed, held or withdrawn one is retried"
             )
-        refused = [d for d in catalog.deliveries_of(options.uid) if d.state is DeliveryState.FAILED]
-        if refused:
-            sent = catalog.resend(options.uid, "retry by hand", now)
+        if any(d.state.needs_a_person for d in catalog.deliveries.of_study(options.uid)):
+            sent = catalog.deliveries.resend(options.uid, "retry by hand", now)
             say(f"{sent} {'delivery is' if sent == 1 else 'deliveries are'} tried again")
         else:
             catalog.transition(
                 options.uid, StudyState.FAILED, StudyState.QUEUED, "retry by hand", now
             )
             say("the study is evaluated again")
-    return 0
-
-
-def resend(options: argparse.Namespace) -> int:
-    """Put the results of a study back in the outbox."""
-    with _catalog(options) as catalog:
-        sent = catalog.resend(options.uid, "resend by hand", datetime.now(UTC))
-    say(f"{sent} {'delivery is' if sent == 1 else 'deliveries are'} made again")
-    return 0
-
-
-def pause(options: argparse.Namespace) -> int:
-    """Stop evaluation and delivery."""
-    with _catalog(options) as catalog:
-        catalog.pause("by hand", datetime.now(UTC))
-    say("evaluation and delivery are paused; receiving goes on")
-    return 0
-
-
-def resume(options: argparse.Namespace) -> int:
-    """End the pause."""
-    with _catalog(options) as catalog:
-        catalog.resume()
-    say("evaluation and delivery go on")
     return 0
 
 

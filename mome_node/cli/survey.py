@@ -19,7 +19,8 @@ from mome_node.assembly.survey_verdict import Forecast
 from mome_node.cli.arguments import add_command, add_config, add_json
 from mome_node.cli.output import WRONG_USAGE, complain, progress, say, say_json, say_table
 from mome_node.errors import QueryError
-from mome_node.node import archive, assembly_rules
+from mome_node.node import assembly_rules
+from mome_node.node_delivery import archive, limiters_of
 from mome_node.settings import load_settings
 from mome_node.settings_pacs import PacsSettings
 from mome_node.survey.pseudonyms import identities, pseudonyms
@@ -80,7 +81,7 @@ def survey(options: argparse.Namespace) -> int:
     if options.csv is not None and not options.csv.parent.is_dir():
         complain("survey", f"--csv: {options.csv.parent} is no folder")
         return WRONG_USAGE
-    query, source = archive(pacs, settings)
+    query, source = archive(pacs, settings, limiters_of(settings)[pacs.name])
     if options.sample and source is None:
         complain(
             "survey",

@@ -150,6 +150,7 @@ def _associate(
             ae_title=destination.ae_title,
             max_pdu=_MAX_PDU,
             ext_neg=list(roles),
+            tls_args=(destination.tls, destination.host) if destination.tls else None,
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, opened),
                 (evt.EVT_DATA_SENT, _acknowledge_at_once),
@@ -171,9 +172,10 @@ def _refusal(
 ) -> DeliveryError:
     """Tell why ``assoc`` was not established."""
     if not opened.connected:
+        in_tls = ", or no agreement on TLS: `mome-node check` tells more" if destination.tls else ""
         return TransientDeliveryError(
             f"{destination}: no connection (refused, unreachable or no answer within "
-            f"{timeouts.connect_s:g} s); is the peer running?"
+            f"{timeouts.connect_s:g} s{in_tls}); is the peer running?"
         )
     if rejected.answer is not None:
         return _rejection(rejected.answer, destination)

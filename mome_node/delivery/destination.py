@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from mome_node.errors import DeliveryError, SettingsError
@@ -15,8 +16,9 @@ _AE_TITLE_LENGTH = 16  # PS3.5 table 6.2-1, VR AE
 class Destination:
     """One DICOM peer that takes results by C-STORE.
 
-    ``ae_title`` is the peer's (called), ``calling_ae_title`` ours. Raises SettingsError for an AE
-    title or port that DICOM or TCP does not allow.
+    ``ae_title`` is the peer's (called), ``calling_ae_title`` ours. With ``tls`` the peer has to
+    show a certificate that names ``host``. Raises SettingsError for an AE title or port that DICOM
+    or TCP does not allow.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Destination:
     host: str
     port: int
     calling_ae_title: str
+    tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for key, title in (("ae", self.ae_title), ("calling ae", self.calling_ae_title)):
@@ -56,8 +59,9 @@ class Outgoing:
 class Receipt:
     """What the peer said of one instance.
 
-    ``status`` is the C-STORE status (PS3.7 annex C, PS3.4 table B.2-1), None when the instance
-    was not sent. ``note`` holds the words of a warning. ``error`` is None when the peer has the
+    ``status`` is the C-STORE status (PS3.7 annex C, PS3.4 table B.2-1), by STOW-RS the reason of a
+    failure or warning (PS3.18 table I.2-2); None when the instance was not sent, or no status was
+    told. ``note`` holds the words of a warning. ``error`` is None when the peer has the
     instance.
     """
 

@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
 from mome_node.delivery.association import DEFAULT_TIMEOUTS, Timeouts, association
 from mome_node.delivery.destination import Destination, Outgoing, Receipt
+from mome_node.delivery.instance_file import Syntax, read_dataset, read_syntax
 from mome_node.delivery.status import judge
-from mome_node.errors import PermanentDeliveryError, StorageError, TransientDeliveryError
+from mome_node.errors import PermanentDeliveryError, TransientDeliveryError
 
 _MAX_CONTEXTS = 128  # odd context IDs in one byte, PS3.8 section 9.3.2.2
 _CONVERTIBLE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 _MESSAGE_IDS = 65536
-_UNREADABLE = (
-    StorageError,
-    OSError,
-    EOFError,
-    InvalidDicomError,
-    AttributeError,  # File Meta Information without what names the object
-    ValueError,
-)
 _MEDIUM_PRIORITY = 0
 
 
@@ -40,10 +30,10 @@ class DimseSender:
 
     def send(self, objects: Sequence[Outgoing]) -> Generator[Receipt, None, None]:
         """See ``Sender.send``. Files that cannot be read get their receipt before any is sent."""
-        readable: list[tuple[Outgoing, _Syntax]] = []
+        readable: list[tuple[Outgoing, Syntax]] = []
         for item in objects:
             try:
-                readable.append((item, _read_syntax(item)))
+                readable.append((item, read_syntax(item)))
             except PermanentDeliveryError as error:
                 yield Receipt(item.sop_instance_uid, None, error=error)
         if not readable:
@@ -53,7 +43,7 @@ class DimseSender:
             for number, (item, syntax) in enumerate(readable):
                 yield self._store(assoc, item, syntax, number % _MESSAGE_IDS)
 
-    def _store(self, assoc: Association, item: Outgoing, syntax: _Syntax, number: int) -> Receipt:
+    def _store(self, assoc: Association, item: Outgoing, syntax: Syntax, number: int) -> Receipt:
         if not _accepted(assoc, syntax):
             refusal = PermanentDeliveryError(
                 f"{self.destination}: it does not take {syntax.sop_class.name} in "
@@ -63,7 +53,9 @@ class DimseSender:
         if not assoc.is_established:
             raise TransientDeliveryError(f"{self.destination}: the association was lost")
         try:
-            answer = assoc.send_c_store(_read(item), msg_id=number, priority=_MEDIUM_PRIORITY)
+            answer = assoc.send_c_store(
+                read_dataset(item), msg_id=number, priority=_MEDIUM_PRIORITY
+            )
         except PermanentDeliveryError as error:
             return Receipt(item.sop_instance_uid, None, error=error)
         except (AttributeError, ValueError) as error:
@@ -83,15 +75,7 @@ class DimseSender:
         return judge(item.sop_instance_uid, answer.Status, str(self.destination))
 
 
-@dataclass(frozen=True, slots=True)
-class _Syntax:
-    """Abstract and transfer syntax of one instance."""
-
-    sop_class: UID
-    transfer_syntax: UID
-
-
-def presentation_contexts(syntaxes: Sequence[_Syntax]) -> list[PresentationContext]:
+def presentation_contexts(syntaxes: Sequence[Syntax]) -> list[PresentationContext]:
     """Propose each SOP class in the transfer syntaxes that its instances have, one a context.
 
     A class with uncompressed instances is proposed in both little endian syntaxes, which can be
@@ -101,7 +85,7 @@ def presentation_contexts(syntaxes: Sequence[_Syntax]) -> list[PresentationConte
     wanted = dict.fromkeys(syntaxes)
     for syntax in syntaxes:
         if syntax.transfer_syntax in _CONVERTIBLE:
-            wanted.update(dict.fromkeys(_Syntax(syntax.sop_class, ts) for ts in _CONVERTIBLE))
+            wanted.update(dict.fromkeys(Syntax(syntax.sop_class, ts) for ts in _CONVERTIBLE))
     if len(wanted) > _MAX_CONTEXTS:
         raise PermanentDeliveryError(
             f"{len(wanted)} combinations of SOP class and transfer syntax in one delivery; one "
@@ -110,39 +94,9 @@ def presentation_contexts(syntaxes: Sequence[_Syntax]) -> list[PresentationConte
     return [build_context(syntax.sop_class, syntax.transfer_syntax) for syntax in wanted]
 
 
-def _accepted(assoc: Association, syntax: _Syntax) -> bool:
+def _accepted(assoc: Association, syntax: Syntax) -> bool:
     fitting = _CONVERTIBLE if syntax.transfer_syntax in _CONVERTIBLE else (syntax.transfer_syntax,)
     return any(
         context.abstract_syntax == syntax.sop_class and context.transfer_syntax[0] in fitting
         for context in assoc.accepted_contexts
-    )
-
-
-def _read_syntax(item: Outgoing) -> _Syntax:
-    try:
-        with item.open() as file:
-            meta = dcmread(file, stop_before_pixels=True, specific_tags=[]).file_meta
-        uid = meta.MediaStorageSOPInstanceUID
-        syntax = _Syntax(UID(meta.MediaStorageSOPClassUID), UID(meta.TransferSyntaxUID))
-    except _UNREADABLE as error:
-        raise _unreadable(item, error) from error
-    if uid != item.sop_instance_uid:
-        raise PermanentDeliveryError(
-            f"the file kept as instance {item.sop_instance_uid} is instance {uid}; nothing was sent"
-        )
-    return syntax
-
-
-def _read(item: Outgoing) -> Dataset:
-    try:
-        with item.open() as file:
-            return dcmread(file)
-    except _UNREADABLE as error:
-        raise _unreadable(item, error) from error
-
-
-def _unreadable(item: Outgoing, error: Exception) -> PermanentDeliveryError:
-    return PermanentDeliveryError(
-        f"the file of instance {item.sop_instance_uid} cannot be read ({type(error).__name__}); "
-        "nothing was sent"
     )

@@ -6,17 +6,20 @@ which the peer takes for the instance that it has. What is recorded as sent is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import BinaryIO, Protocol
+from itertools import takewhile
+from typing import BinaryIO, Final, Protocol
 
 import structlog
 
-from mome_node.catalog.records import DeliveryRecord, DeliveryState
+from mome_node.catalog.records import DeliveryRecord, DeliveryState, QueueRecord
 from mome_node.delivery.destination import Outgoing, Receipt, Sender
+from mome_node.delivery.kept_file import ResultHeader, check_bytes, header_of, identity_fault
+from mome_node.delivery.ports import DestinationArchive, Port
 from mome_node.delivery.retry import RetryPolicy, next_attempt
 from mome_node.errors import (
     DeliveryError,
@@ -26,15 +29,19 @@ from mome_node.errors import (
 
 _log = structlog.get_logger(__name__)
 
+AT_ONCE: Final = 20
+"""Deliveries that are looked up together: more than a study has."""
+IN_ONE_ROUND: Final = 100
 
-class DeliveryLedger(Protocol):
-    """What the outbox asks of the catalogue."""
 
-    def due_deliveries(self, now: datetime, *, limit: int = 100) -> Sequence[DeliveryRecord]:
-        """Return pending deliveries whose next attempt is not later than ``now``."""
+class Ledger(Protocol):
+    """What the outbox asks of the catalogue: see ``catalog.deliveries.DeliveryLedger``."""
+
+    def due(self, destination: str, now: datetime, *, limit: int = 20) -> Sequence[DeliveryRecord]:
+        """Return what to send to a destination now, in the order in which it was queued."""
         ...
 
-    def mark_delivery(
+    def mark(
         self,
         delivery_id: int,
         state: DeliveryState,
@@ -47,14 +54,43 @@ class DeliveryLedger(Protocol):
         """Write down how an attempt ended and count it; durable when this returns."""
         ...
 
+    def block(self, delivery_ids: Collection[int], why: str) -> None:
+        """Keep pending deliveries back until a person has looked."""
+        ...
+
+    def give_up(self, destination: str, queued_before: datetime, why: str) -> int:
+        """Let what has waited since before then wait for a person; how many deliveries."""
+        ...
+
+    def abandon(self, destinations: Collection[str], why: str) -> int:
+        """Let what is queued for any other destination wait for a person; how many deliveries."""
+        ...
+
+    def queue(self, destination: str) -> QueueRecord:
+        """Return how the queue of one destination stands."""
+        ...
+
+    def note_failure(self, destination: str, why: str, until: datetime, at: datetime) -> None:
+        """Count a round that failed: nothing goes to the destination before ``until``."""
+        ...
+
+    def note_success(self, destination: str) -> None:
+        """Forget a destination's failures: it answers."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RoundOutcome:
-    """How many deliveries of a round were sent, will be tried again, and wait for a person."""
+    """How many deliveries of a round were sent, will be tried again, and wait for a person.
+
+    ``fails``: the destination did not answer, and is left alone for a while.
+    """
 
     sent: int = 0
     retrying: int = 0
-    waiting: int = 0
+    blocked: int = 0
+    failed: int = 0
+    fails: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,85 +98,129 @@ class Outbox:
     """Delivers what the ledger has due.
 
     ``open_instance`` returns a reader over the file of a key in the instance store, or raises
-    StorageError. ``senders`` has one sender a destination, by the destination's name.
+    StorageError. ``ports`` has the destinations by their names. Several threads may run rounds,
+    each of a destination of its own.
     """
 
-    ledger: DeliveryLedger
+    ledger: Ledger
     open_instance: Callable[[str], BinaryIO]
-    senders: Mapping[str, Sender]
+    ports: Mapping[str, Port]
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def run_round(self) -> RoundOutcome:
-        """Deliver what is due now, one destination after the other.
+    def run_round(self, destination: str) -> RoundOutcome:
+        """Deliver what is due to one destination, study by study, as much as a round takes.
 
-        A destination's failure never stops the others. Errors of the ledger are raised: without
-        a record nothing more is sent.
+        What is due is asked for again before each study: another thread or process may have
+        withdrawn something, or paused the queue. Errors of the ledger are raised: without a record
+        nothing more is sent.
         """
-        by_destination: dict[str, list[DeliveryRecord]] = {}
-        for due in self.ledger.due_deliveries(self.clock()):
-            by_destination.setdefault(due.destination, []).append(due)
         tally = _Tally()
-        for name, deliveries in by_destination.items():
-            self._deliver(name, deliveries, tally)
-        return RoundOutcome(tally.sent, tally.retrying, tally.waiting)
+        port = self.ports[destination]
+        try:
+            while tally.count < IN_ONE_ROUND and (due := self._next_study(destination)):
+                self._deliver(port, due, tally)
+            if tally.count:
+                self._note_success(destination)
+        except TransientDeliveryError as error:
+            if tally.sent:
+                self._note_success(destination)
+            tally.fails = True
+            self._leave_alone(destination, error)
+        return RoundOutcome(tally.sent, tally.retrying, tally.blocked, tally.failed, tally.fails)
 
-    def _deliver(self, name: str, deliveries: Sequence[DeliveryRecord], tally: _Tally) -> None:
-        """Send ``deliveries`` to the destination ``name`` over one association."""
-        sender = self.senders.get(name)
-        if sender is None:
-            gone = PermanentDeliveryError(
-                f"no destination is called {name!r} any more; add it to the settings or resend"
-            )
-            for due in deliveries:
-                self._record_failure(due, None, gone, tally)
-            return
-        self._send(sender, deliveries, tally)
+    def refuse_unknown(self) -> int:
+        """Let what is queued for destinations that are no more wait for a person; how much."""
+        return self.ledger.abandon(
+            self.ports.keys(),
+            "no destination is called so any more; add it to the settings, then resend",
+        )
 
-    def _send(self, sender: Sender, deliveries: Sequence[DeliveryRecord], tally: _Tally) -> None:
-        without_record = {due.result.sop_instance_uid: due for due in deliveries}
+    def _next_study(self, destination: str) -> tuple[DeliveryRecord, ...]:
+        """What is due next, as far as it is of one study."""
+        due = self.ledger.due(destination, self.clock(), limit=AT_ONCE)
+        return tuple(takewhile(lambda d: d.study_uid == due[0].study_uid, due))
+
+    def _deliver(self, port: Port, due: Sequence[DeliveryRecord], tally: _Tally) -> None:
+        """Deliver results of one study. TransientDeliveryError if the destination fails."""
+        whole: list[tuple[DeliveryRecord, ResultHeader]] = []
+        for delivery in due:
+            try:
+                header = header_of(self.open_instance, delivery.result)
+                check_bytes(self.open_instance, delivery.result, header)
+            except PermanentDeliveryError as error:
+                self._record_failure(delivery, None, error, tally)
+            else:
+                whole.append((delivery, header))
+        if port.archive is not None and whole:
+            whole = self._of_that_patient(port.archive, whole, tally)
+        if whole:
+            self._send(port.sender, [delivery for delivery, _ in whole], tally)
+
+    def _of_that_patient(
+        self,
+        archive: DestinationArchive,
+        whole: Sequence[tuple[DeliveryRecord, ResultHeader]],
+        tally: _Tally,
+    ) -> list[tuple[DeliveryRecord, ResultHeader]]:
+        """Block what must not go there; what may. TransientDeliveryError if it cannot be asked."""
+        try:
+            there = archive.study(whole[0][0].study_uid)
+        except PermanentDeliveryError as error:
+            for delivery, _ in whole:
+                self._record_failure(delivery, None, error, tally)
+            return []
+        fitting = []
+        for delivery, header in whole:
+            fault = identity_fault(header, there)
+            if fault is None:
+                fitting.append((delivery, header))
+            else:
+                self._block(delivery, fault, tally)
+        return fitting
+
+    def _send(self, sender: Sender, due: Sequence[DeliveryRecord], tally: _Tally) -> None:
+        """Send over one association. TransientDeliveryError if the link fails."""
+        without_record = {delivery.result.sop_instance_uid: delivery for delivery in due}
         outgoing = [
-            Outgoing(uid, partial(self.open_instance, due.result.key))
-            for uid, due in without_record.items()
+            Outgoing(uid, partial(self.open_instance, delivery.result.key))
+            for uid, delivery in without_record.items()
         ]
-        rest: DeliveryError = TransientDeliveryError("the sender told no outcome")
         try:
             # Closed at once, so that a ledger's error does not leave the association open.
             with closing(sender.send(outgoing)) as receipts:
                 for receipt in receipts:
                     self._record(without_record.pop(receipt.sop_instance_uid), receipt, tally)
-        except DeliveryError as error:
-            rest = error
-        for due in without_record.values():
-            self._record_failure(due, None, rest, tally)
-
-    def _record(self, due: DeliveryRecord, receipt: Receipt, tally: _Tally) -> None:
-        if receipt.error is not None:
-            self._record_failure(due, receipt.status, receipt.error, tally)
+        except PermanentDeliveryError as error:
+            for delivery in without_record.values():
+                self._record_failure(delivery, None, error, tally)
             return
-        self.ledger.mark_delivery(
-            due.delivery_id,
+        if without_record:
+            raise TransientDeliveryError("the sender told no outcome")
+
+    def _record(self, delivery: DeliveryRecord, receipt: Receipt, tally: _Tally) -> None:
+        if receipt.error is not None:
+            self._record_failure(delivery, receipt.status, receipt.error, tally)
+            return
+        self.ledger.mark(
+            delivery.delivery_id,
             DeliveryState.SENT,
             self.clock(),
             last_status=receipt.status,
             last_error=receipt.note,
         )
         tally.sent += 1
-        _log.info(
-            "delivery sent",
-            destination=due.destination,
-            sop_instance_uid=due.result.sop_instance_uid,
-            note=receipt.note,
-        )
+        _log.info("delivery sent", **_names(delivery), note=receipt.note)
 
     def _record_failure(
-        self, due: DeliveryRecord, status: int | None, error: DeliveryError, tally: _Tally
+        self, delivery: DeliveryRecord, status: int | None, error: DeliveryError, tally: _Tally
     ) -> None:
+        """One result failed, which says nothing of the others."""
         now = self.clock()
-        attempts = due.attempts + 1
+        attempts = delivery.attempts + 1
         again = next_attempt(error, attempts, now, self.policy)
-        self.ledger.mark_delivery(
-            due.delivery_id,
+        self.ledger.mark(
+            delivery.delivery_id,
             DeliveryState.PENDING if again else DeliveryState.FAILED,
             now,
             next_attempt_at=again,
@@ -148,21 +228,67 @@ class Outbox:
             last_error=str(error),
         )
         if again is None:
-            tally.waiting += 1
+            tally.failed += 1
         else:
             tally.retrying += 1
         _log.warning(
             "delivery failed",
-            destination=due.destination,
-            sop_instance_uid=due.result.sop_instance_uid,
+            **_names(delivery),
             attempts=attempts,
             next_attempt_at=again.isoformat() if again else None,
             cause=str(error),
         )
+
+    def _block(self, delivery: DeliveryRecord, why: str, tally: _Tally) -> None:
+        self.ledger.block([delivery.delivery_id], why)
+        tally.blocked += 1
+        _log.error("delivery blocked", **_names(delivery), cause=why)
+
+    def _note_success(self, destination: str) -> None:
+        if self.ledger.queue(destination).failures:
+            self.ledger.note_success(destination)
+            _log.info("destination answers again", destination=destination)
+
+    def _leave_alone(self, destination: str, error: DeliveryError) -> None:
+        """Let the whole destination wait; what has waited for too long waits for a person."""
+        now = self.clock()
+        queue = self.ledger.queue(destination)
+        until = now + timedelta(seconds=self.policy.delay_s(queue.failures + 1))
+        self.ledger.note_failure(destination, str(error), until, now)
+        _log.warning(
+            "destination fails",
+            destination=destination,
+            rounds=queue.failures + 1,
+            next_attempt_at=until.isoformat(),
+            cause=str(error),
+        )
+        too_long_ago = now - timedelta(seconds=self.policy.give_up_s)
+        if queue.failing_since is not None and queue.failing_since <= too_long_ago:
+            given_up = self.ledger.give_up(
+                destination, too_long_ago, f"given up after {_hours(self.policy)} h: {error}"
+            )
+            _log.error("deliveries given up", destination=destination, deliveries=given_up)
 
 
 @dataclass(slots=True)
 class _Tally:
     sent: int = 0
     retrying: int = 0
-    waiting: int = 0
+    blocked: int = 0
+    failed: int = 0
+    fails: bool = False
+
+    @property
+    def count(self) -> int:
+        return self.sent + self.retrying + self.blocked + self.failed
+
+
+def _names(delivery: DeliveryRecord) -> dict[str, str]:
+    return {
+        "destination": delivery.destination,
+        "sop_instance_uid": delivery.result.sop_instance_uid,
+    }
+
+
+def _hours(policy: RetryPolicy) -> str:
+    return f"{policy.give_up_s / 3600:g}"

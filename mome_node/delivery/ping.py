@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 
@@ -34,12 +35,17 @@ def ping(destination: Destination, timeouts: Timeouts | None = None) -> Echo:
 
 def _echo(destination: Destination, timeouts: Timeouts) -> None:
     with association(destination, [build_context(Verification)], timeouts) as assoc:
-        answer = assoc.send_c_echo()
-        if "Status" not in answer:
-            raise TransientDeliveryError(
-                f"{destination}: no answer to C-ECHO within {timeouts.answer_s:g} s"
-            )
-        if answer.Status != 0x0000:
-            raise TransientDeliveryError(
-                f"{destination}: answered C-ECHO with status 0x{answer.Status:04X}"
-            )
+        echo_on(assoc, destination, timeouts)
+
+
+def echo_on(assoc: Association, destination: Destination, timeouts: Timeouts) -> None:
+    """Ask for a C-ECHO on an association that takes it; TransientDeliveryError."""
+    answer = assoc.send_c_echo()
+    if "Status" not in answer:
+        raise TransientDeliveryError(
+            f"{destination}: no answer to C-ECHO within {timeouts.answer_s:g} s"
+        )
+    if answer.Status != 0x0000:
+        raise TransientDeliveryError(
+            f"{destination}: answered C-ECHO with status 0x{answer.Status:04X}"
+        )

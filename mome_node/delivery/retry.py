@@ -14,12 +14,14 @@ class RetryPolicy:
 
     The first retry comes soon, since a lost packet heals in seconds; a PACS restarts in minutes,
     and a PACS that fails on Friday is mended on Monday: the default goes on for three days.
+    ``attempts`` holds for what is refused by itself, ``give_up_s`` for a destination that fails.
     """
 
     first_s: float = 5.0
     factor: float = 2.0
     longest_s: float = 900.0
     attempts: int = 300
+    give_up_s: float = 72 * 3600.0
 
     def delay_s(self, attempts: int) -> float:
         """Return the seconds to wait after that many failed attempts (1 or more)."""

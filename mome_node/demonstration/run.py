@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,16 +18,19 @@ from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
+from pydicom import dcmread
+
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import EventRecord, StudyRecord
 from mome_node.catalog.states import StudyState
 from mome_node.demonstration.pacs.choose import start_pacs
 from mome_node.demonstration.pacs.pacs import LOOPBACK, DicomAddress, Pacs, free_port
 from mome_node.errors import NodeError
-from mome_node.jobs.stages import findings_dir
+from mome_node.jobs.evaluation_request import findings_dir
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import Vendor
 from mome_node.phantom.render import render_exam
+from mome_node.results.classes import STORAGE_CLASSES
 from mome_node.settings import parse_settings
 
 SEED = 3
@@ -56,6 +59,8 @@ name = "pacs"
 ae = "{pacs.ae_title}"
 host = "{pacs.host}"
 port = {pacs.port}
+visibility = "research"
+objects = ["sr", "seg", "summary"]
 """
 
 PASSED = (StudyState.DELIVERED,)
@@ -138,7 +143,9 @@ def _travel(
     delivered = time.monotonic()
     read_back = pacs.results_of(study_uid, work / "read-back")
     elapsed = time.monotonic() - began
-    files = _collect(read_back, findings_dir(settings.node.data_dir, study), out)
+    files = _collect(
+        read_back, findings_dir(settings.node.data_dir, study_uid, study.revision), out
+    )
     stages = {
         "PACS stores the exam": stored - began,
         "PACS forwards it, node receives": forwarded - stored,
@@ -240,14 +247,23 @@ def _collect(read_back: tuple[Path, ...], kept: Path, out: Path) -> tuple[Path, 
     by_digest = {sha256(p.read_bytes()).hexdigest(): p for p in read_back}
     if not by_digest:
         raise DemonstrationError("the PACS holds no result of the study")
-    names = {"1.2.840.10008.5.1.4.1.1.88.34": "sr.dcm", "1.2.840.10008.5.1.4.1.1.66.4": "seg.dcm"}
-    for path in by_digest.values():
-        shutil.copyfile(path, out / names[_sop_class_uid(path)])
+    for name, path in _named(by_digest.values()):
+        shutil.copyfile(path, out / name)
     for path in sorted(kept.iterdir()):
         shutil.copyfile(path, out / path.name)
     if not (out / "sr.dcm").exists():
         raise DemonstrationError("the SR did not come back from the PACS")
     return tuple(sorted(out.iterdir()))
+
+
+def _named(results: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    """A file name for each result: of its kind; pictures, of which there are several, by number."""
+    kinds = {sop_class: kind for kind, sop_class in STORAGE_CLASSES.items()}
+    for path in results:
+        wanted = ["SOPClassUID", "InstanceNumber"]
+        header = dcmread(path, stop_before_pixels=True, specific_tags=wanted)
+        kind = kinds.get(header.SOPClassUID, "other")
+        yield f"{kind}-{header.InstanceNumber}.dcm" if kind == "summary" else f"{kind}.dcm", path
 
 
 def _write_summary(made: Demonstration, path: Path) -> None:
@@ -262,15 +278,7 @@ def _write_summary(made: Demonstration, path: Path) -> None:
 
 
 def _study_uid(path: Path) -> str:
-    from pydicom import dcmread
-
     return str(dcmread(path, stop_before_pixels=True).StudyInstanceUID)
-
-
-def _sop_class_uid(path: Path) -> str:
-    from pydicom import dcmread
-
-    return str(dcmread(path, stop_before_pixels=True).SOPClassUID)
 
 
 def _parsed(configuration: str) -> dict[str, object]:

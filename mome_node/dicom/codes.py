@@ -40,6 +40,7 @@ LATERALITY: Final = {
 }  # CID 244
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
 CONCLUSION: Final = Code("121077", "DCM", "Conclusion")
+ENGLISH: Final = Code("en-US", "RFC5646", "English (United States)")  # CID 5000
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
 IMAGE_LIBRARY: Final = Code("111028", "DCM", "Image Library")  # TID 1600
 IMAGE_LIBRARY_GROUP: Final = Code("126200", "DCM", "Image Library Group")
@@ -48,6 +49,9 @@ MAGNETIC_RESONANCE: Final = Code("MR", "DCM", "Magnetic Resonance")  # CID 29
 SERIES_INSTANCE_UID: Final = Code("112002", "DCM", "Series Instance UID")
 SOURCE: Final = Code("260753009", "SCT", "Source")
 PERCENT: Final = Code("%", "UCUM", "Percent")
+SECOND: Final = Code("s", "UCUM", "second")
+SECOND_PER_MM2: Final = Code("s/mm2", "UCUM", "s/mm2")
+DIFFUSION_B_VALUE: Final = Code("113240", "DCM", "Source image diffusion b-value")
 NO_UNITS: Final = Code("1", "UCUM", "no units")
 VISUAL_EXPLANATION: Final = Code("130401", "DCM", "Visual explanation")
 MEASUREMENT_METHOD: Final = Code("370129005", "SCT", "Measurement Method")
@@ -139,6 +143,13 @@ SERIES_ROLE: Final = _private(
     "What the series was used as: dynamic contrast-enhanced, diffusion weighted or T2 weighted.",
 )
 
+PHASE_TIME: Final = _private(
+    "PHASE_TIME",
+    "Time after the pre-contrast phase",
+    "Seconds from the pre-contrast phase to a phase of the series, for each phase in it whose "
+    "time is known.",
+)
+
 LABEL: Final = _private("LABEL", "Label", "The site's label for these results.")
 SYNTHETIC: Final = _private("SYNTHETIC", "Synthetic data", "Says that the results are synthetic.")
 CHANGES: Final = _private(
@@ -178,6 +189,21 @@ NOT_ASSESSED: Final = _private("NOT_ASSESSED", "Not assessed", "What the node do
 KNOWN: Final = _private(
     "KNOWN", "Known from the site", "What the site says of the study that the node cannot see."
 )
+NOT_EVALUATED: Final = _private(
+    "NOT_EVALUATED", "Not evaluated", "Why a study was not evaluated, in words."
+)
+REASON: Final = _private(
+    "REASON",
+    "Reason for not evaluating",
+    "Why a study was not evaluated. The value is a code of this scheme, from the table of reasons "
+    "or from the table of checks; a text beside it says what was found.",
+)
+MODEL_ASKED: Final = _private(
+    "MODEL_ASKED", "Model asked", "A model that did not evaluate the study, and why."
+)
+SERIES_SEEN: Final = _private(
+    "SERIES_SEEN", "Series seen", "A series of a study that was not evaluated, and its role."
+)
 FAILED_CHECK: Final = _private(
     "FAILED_CHECK",
     "Failed check of the exam's fitness",
@@ -212,6 +238,7 @@ PRIVATE_CODES: Final = (
     EVALUATED_FIELD,
     EXAM_SCORES,
     SERIES_ROLE,
+    PHASE_TIME,
     LABEL,
     SYNTHETIC,
     CHANGES,
@@ -229,6 +256,10 @@ PRIVATE_CODES: Final = (
     FIELD_TEXT,
     NOT_ASSESSED,
     KNOWN,
+    NOT_EVALUATED,
+    REASON,
+    MODEL_ASKED,
+    SERIES_SEEN,
     FAILED_CHECK,
     *ATTRIBUTION_METHODS.values(),
     WARNING,

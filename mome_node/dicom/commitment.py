@@ -1,9 +1,9 @@
-"""What storage commitment says (PS3.4 annex J): its names, and its result as it is encoded."""
+"""What storage commitment says (PS3.4 annex J): its names, its request and result as encoded."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -19,7 +19,7 @@ _CLASS: Final = 0x00081150
 _INSTANCE: Final = 0x00081155
 _REASON: Final = 0x00081197
 _FAILED: Final = 0x00081198
-_COMMITTED: Final = 0x00081199
+_NAMED: Final = 0x00081199
 _ITEM: Final = 0xFFFEE000
 
 
@@ -34,10 +34,36 @@ class FailureReason(IntEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class ReferencedInstance:
-    """A SOP Instance that somebody asks us to keep safe."""
+    """A SOP Instance that somebody asks us to keep safe, or that we ask somebody to."""
 
     sop_class_uid: str
     sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentRequest:
+    """What is to be kept safe, under the name of the transaction."""
+
+    transaction_uid: str
+    named: tuple[ReferencedInstance, ...]
+
+    def encode(self, transfer_syntax_uid: str) -> bytes:
+        """Return the Action Information (PS3.4 table J.3-1) as a data set."""
+        encoding = _encoding(transfer_syntax_uid)
+        items = (_item(encoding, what) for what in self.named)
+        return encoding.uid(_TRANSACTION, self.transaction_uid) + encoding.sequence(_NAMED, items)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentAnswer:
+    """What a report on storage commitment says (PS3.4 J.3.3) of instances that we asked for.
+
+    ``committed`` holds SOP Instance UIDs, ``failed`` the Failure Reason (0008,1197) by SOP
+    Instance UID. Of what is in neither it says nothing.
+    """
+
+    committed: frozenset[str]
+    failed: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +85,14 @@ class CommitmentResult:
         Written here and not by a library: 50,000 items as objects take 20 s and 80 MB. No
         Retrieve AE Title is given: nothing can be retrieved from this node.
         """
-        syntax = UID(transfer_syntax_uid)
-        encoding = _Encoding(syntax.is_implicit_VR, "<" if syntax.is_little_endian else ">")
+        encoding = _encoding(transfer_syntax_uid)
         parts = [encoding.uid(_TRANSACTION, self.transaction_uid)]
         if self.failed:
             failed = (_item(encoding, what, reason) for what, reason in self.failed)
             parts.append(encoding.sequence(_FAILED, failed))
         if self.committed:
             committed = (_item(encoding, what) for what in self.committed)
-            parts.append(encoding.sequence(_COMMITTED, committed))
+            parts.append(encoding.sequence(_NAMED, committed))
         return b"".join(parts)
 
 
@@ -76,6 +101,11 @@ def _item(
 ) -> bytes:
     item = encoding.uid(_CLASS, what.sop_class_uid) + encoding.uid(_INSTANCE, what.sop_instance_uid)
     return item if reason is None else item + encoding.number(_REASON, reason)
+
+
+def _encoding(transfer_syntax_uid: str) -> _Encoding:
+    syntax = UID(transfer_syntax_uid)
+    return _Encoding(syntax.is_implicit_VR, "<" if syntax.is_little_endian else ">")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,7 @@ import structlog
 
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import Availability, NamedInstance
-from mome_node.errors import CatalogError, NoticeTooLargeError
-from mome_node.ingest.attribute_list import (
+from mome_node.dicom.attribute_list import (
     AttributeFault,
     AttributeRefusal,
     items_of,
@@ -27,7 +26,8 @@ from mome_node.ingest.attribute_list import (
     text_of,
     uid_of,
 )
-from mome_node.ingest.dataset_walk import WalkedItem, WalkLimits
+from mome_node.dicom.dataset_walk import WalkedItem, WalkLimits
+from mome_node.errors import CatalogError, NoticeTooLargeError
 
 log = structlog.get_logger(__name__)
 

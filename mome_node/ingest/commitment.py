@@ -17,16 +17,16 @@ from typing import Final
 import structlog
 
 from mome_node.catalog.commitments import AskingPeer, CommitmentLedger, Opening
-from mome_node.dicom.commitment import ReferencedInstance
-from mome_node.errors import CatalogError
-from mome_node.ingest.attribute_list import (
+from mome_node.dicom.attribute_list import (
     AttributeFault,
     AttributeRefusal,
     items_of,
     read_attribute_list,
     uid_of,
 )
-from mome_node.ingest.dataset_walk import WalkedItem, WalkLimits
+from mome_node.dicom.commitment import CommitmentRequest, ReferencedInstance
+from mome_node.dicom.dataset_walk import WalkedItem, WalkLimits
+from mome_node.errors import CatalogError
 from mome_node.ingest.event_reports import AskingAssociations, EventReports
 
 log = structlog.get_logger(__name__)
@@ -84,14 +84,6 @@ class ActionAnswer:
 
     status: ActionStatus
     comment: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CommitmentRequest:
-    """A valid request: what is to be kept safe."""
-
-    transaction_uid: str
-    named: tuple[ReferencedInstance, ...]
 
 
 class CommitmentReception:

@@ -3,7 +3,8 @@
 pynetdicom gathers a request's data set in memory, or in a temporary file that outlives an abort.
 Its DIMSE service provider is replaced here, for the associations that we accept, by one that
 hands the bytes to the receipt as they come, so that memory stays flat and nothing is left over.
-What N-CREATE and N-ACTION requests hold is small; more of it than is allowed is dropped.
+What N-CREATE, N-ACTION and N-EVENT-REPORT requests hold is small; more of it than is allowed is
+dropped.
 """
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ from io import BytesIO
 from typing import Any, Final
 
 import structlog
-from pydicom.uid import UID
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ, N_ACTION_RQ, N_CREATE_RQ, DIMSEMessage
+from pynetdicom.dimse_messages import (
+    C_STORE_RQ,
+    N_ACTION_RQ,
+    N_CREATE_RQ,
+    N_EVENT_REPORT_RQ,
+    DIMSEMessage,
+)
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.pdu_primitives import P_DATA
 
-from mome_node.dicom.commitment import COMMITMENT_CLASS, COMMITMENT_INSTANCE
 from mome_node.dicom.element_values import FOREIGN_ERRORS
-from mome_node.dicom.uids import is_valid_uid
 from mome_node.ingest.arriving import ArrivingInstance
-from mome_node.ingest.availability import MAX_NOTICE_BYTES, NOTICE_CLASS
+from mome_node.ingest.availability import MAX_NOTICE_BYTES
 from mome_node.ingest.event_reports import EventReports
 from mome_node.ingest.outcome import Outcome, Status
 from mome_node.ingest.storage_service import StorageService
@@ -37,9 +41,8 @@ log = structlog.get_logger(__name__)
 
 _MAX_COMMAND_BYTES: Final = 1 << 16
 _MAX_WAITING_REQUESTS: Final = 8  # no asynchronous operations are negotiated: one would do
-_STAND_IN_UID: Final = UID("2.25.0")
 _LOOKS_EVERY_S: Final = 0.2
-_NO_ACTION: Final = 0
+_WITH_ATTRIBUTES: Final = (N_CREATE_RQ, N_ACTION_RQ, N_EVENT_REPORT_RQ)
 _INVALID_PDU: Final = "Evt19"  # PS3.8 9.2.1: ends in an A-ABORT
 
 
@@ -69,8 +72,8 @@ class AssociationTally:
 class ArrivingDataset(BytesIO):
     """Stands where pynetdicom keeps a message's data set, and passes a C-STORE's bytes on.
 
-    Of an N-CREATE or N-ACTION request it holds the bytes themselves, unless they are ``too_large``,
-    and whether its command names what our services know.
+    Of a DIMSE-N request it holds the bytes themselves, unless they are ``too_large``, and whether
+    its command names what our services know.
     """
 
     def __init__(self, provider: StreamingProvider, message: DIMSEMessage) -> None:
@@ -82,12 +85,13 @@ class ArrivingDataset(BytesIO):
         self.names_notice = True
         self.names_commitment = True
         self.instance_is_valid = True
+        self.event_type: int | None = None  # of an N-EVENT-REPORT request only
 
     def write(self, data: bytes) -> int:  # type: ignore[override] # pynetdicom passes bytes
         """Take bytes of the data set; other messages' data sets are none of our services'."""
         if isinstance(self._message, C_STORE_RQ):
             self.opened().write(data)
-        elif isinstance(self._message, N_CREATE_RQ | N_ACTION_RQ) and not self.too_large:
+        elif isinstance(self._message, _WITH_ATTRIBUTES) and not self.too_large:
             self.too_large = not self._provider.has_room_for(len(data))
             if self.too_large:
                 self.seek(0)
@@ -146,14 +150,19 @@ class StreamingProvider(DIMSEServiceProvider):
 
         The association's own thread looks a thousand times a second, of which a few open and
         silent associations make a busy machine; ``wake`` ends its wait. Reports of ours go out
-        when there is no request, and what answers them is none.
+        when there is no request, and what answers them is none. A report of the peer's gets its
+        event type back: see ``request_commands``.
         """
         context_id, message = self._next_message(block=block)
         if context_id is None and self.message is None:  # else a request is arriving
             self.reports.send_waiting()
         if isinstance(message, N_EVENT_REPORT):
-            self.reports.answered(message)
-            return None, None
+            information = message.EventInformation
+            assert isinstance(information, ArrivingDataset)  # of requests and of answers
+            if information.event_type is None:
+                self.reports.answered(message)
+                return None, None
+            message.EventTypeID = information.event_type
         return context_id, message
 
     def _next_message(self, *, block: bool) -> tuple[int | None, Any]:
@@ -235,51 +244,6 @@ class StreamingProvider(DIMSEServiceProvider):
             for arriving in self._unanswered:
                 arriving.discard()
             self._unanswered.clear()
-
-
-def replace_unusable_uids(message: DIMSEMessage) -> None:
-    """Let a request with an empty or over-long UID through to its own refusal.
-
-    The library would end the association, or answer nothing at all. What was sent is already
-    with the receipt, which refuses it.
-    """
-    if not isinstance(message.data_set, ArrivingDataset):
-        return
-    if isinstance(message, N_CREATE_RQ):
-        _replace_notice_uids(message, message.data_set)
-    if isinstance(message, N_ACTION_RQ):
-        _replace_action_uids(message, message.data_set)
-    if not isinstance(message, C_STORE_RQ):
-        return
-    message.data_set.opened()
-    for keyword in ("AffectedSOPClassUID", "AffectedSOPInstanceUID"):
-        value = message.command_set.get(keyword)
-        if not isinstance(value, str) or not 0 < len(value) <= 64:
-            setattr(message.command_set, keyword, _STAND_IN_UID)
-
-
-def _replace_notice_uids(message: N_CREATE_RQ, attributes: ArrivingDataset) -> None:
-    """Lead every N-CREATE request to the one service that answers it, whatever it names."""
-    command = message.command_set
-    attributes.names_notice = command.get("AffectedSOPClassUID") == NOTICE_CLASS
-    command.AffectedSOPClassUID = UID(NOTICE_CLASS)
-    instance = command.get("AffectedSOPInstanceUID")
-    if not instance:
-        command.pop("AffectedSOPInstanceUID", None)  # we name it then (PS3.7 10.1.5.1.4)
-    elif not isinstance(instance, str) or not is_valid_uid(instance):
-        attributes.instance_is_valid = False
-        command.AffectedSOPInstanceUID = _STAND_IN_UID
-
-
-def _replace_action_uids(message: N_ACTION_RQ, information: ArrivingDataset) -> None:
-    """Lead every N-ACTION request to the one service that answers it, whatever it names."""
-    command = message.command_set
-    information.names_commitment = command.get("RequestedSOPClassUID") == COMMITMENT_CLASS
-    information.instance_is_valid = command.get("RequestedSOPInstanceUID") == COMMITMENT_INSTANCE
-    command.RequestedSOPClassUID = UID(COMMITMENT_CLASS)
-    command.RequestedSOPInstanceUID = UID(COMMITMENT_INSTANCE)
-    if not isinstance(command.get("ActionTypeID"), int):
-        command.ActionTypeID = _NO_ACTION
 
 
 class IndicationQueue(queue.Queue[Any]):

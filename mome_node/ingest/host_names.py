@@ -69,7 +69,7 @@ class HostNames:
             found = self._resolve(name)
             good_for = GOOD_FOR_S
         except (OSError, UnicodeError):
-            log.warning("a host name of dicom.allowed_peers is not known", name=name)
+            log.warning("a peer's host name is not known", name=name)
             found, good_for = known.addresses, FAILURE_GOOD_FOR_S
         with self._lock:
             known.addresses = found

@@ -11,10 +11,10 @@ from typing import BinaryIO, Final
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.uid import UID
 
+from mome_node.dicom.dataset_walk import Encoding, WalkLimits, walk_header
 from mome_node.dicom.patient import patient_mark
 from mome_node.dicom.uids import is_valid_uid
 from mome_node.errors import HeaderError
-from mome_node.ingest.dataset_walk import Encoding, WalkLimits, walk_header
 from mome_node.ingest.inflate import InflatingReader
 
 _CHARACTER_SET: Final = 0x00080005

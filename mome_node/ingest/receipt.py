@@ -18,9 +18,9 @@ import structlog
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import Arrival, Receipt
 from mome_node.dicom.classes import decodable_transfer_syntaxes
+from mome_node.dicom.dataset_walk import HeaderLimitError
 from mome_node.errors import CatalogError, CatalogFullError, HeaderError, StorageError
 from mome_node.ingest.arriving import ArrivingInstance
-from mome_node.ingest.dataset_walk import HeaderLimitError
 from mome_node.ingest.group_commit import GroupCommit
 from mome_node.ingest.identity import DatasetIdentity, HeaderLimits, read_identity
 from mome_node.ingest.outcome import Outcome, Refusal, Status, storage_refusal

@@ -30,7 +30,6 @@ from mome_node.dicom.classes import (
     decodable_transfer_syntaxes,
     storage_classes,
 )
-from mome_node.dicom.commitment import COMMITMENT_CLASS
 from mome_node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from mome_node.errors import SettingsError
 from mome_node.ingest.availability import (
@@ -38,12 +37,19 @@ from mome_node.ingest.availability import (
     NoticeReception,
 )
 from mome_node.ingest.commitment import CommitmentReception
+from mome_node.ingest.commitment_results import CommitmentResults
 from mome_node.ingest.dimse import (
     IndicationQueue,
     StreamingProvider,
 )
 from mome_node.ingest.log_rate import LogRate
-from mome_node.ingest.negotiation import accept_as_scp, answer_extended
+from mome_node.ingest.negotiation import (
+    VERIFICATION,
+    accept_as_scp,
+    accept_commitment,
+    answer_extended,
+    offer_reporting_only,
+)
 from mome_node.ingest.open_files import allow_open_files, needed_files
 from mome_node.ingest.peers import Admission, Places
 from mome_node.ingest.pending import PendingConnections
@@ -57,7 +63,6 @@ from mome_node.ingest.upper_layer import guard_upper_layer
 
 log = structlog.get_logger(__name__)
 
-_VERIFICATION: Final = "1.2.840.10008.1.1"
 # A-ASSOCIATE-RJ (PS3.8 9.3.4): rejected-permanent, by the service user, because of ...
 _CALLING_AE_NOT_RECOGNISED: Final = (0x01, 0x01, 0x03)
 _CALLED_AE_NOT_RECOGNISED: Final = (0x01, 0x01, 0x07)
@@ -109,7 +114,8 @@ class ScpSettings:
 class StorageScp:
     """Receives C-ECHO and C-STORE and hands every instance to the one receipt.
 
-    With ``notices`` it takes availability notices, with ``commitment`` requests for commitment.
+    With ``notices`` it takes availability notices, with ``commitment`` requests for commitment,
+    with ``results`` reports on commitment that we asked for.
     """
 
     def __init__(
@@ -120,12 +126,14 @@ class StorageScp:
         tls: ssl.SSLContext | None = None,
         notices: NoticeReception | None = None,
         commitment: CommitmentReception | None = None,
+        results: CommitmentResults | None = None,
     ) -> None:
         self._settings = settings
         self._storage = StorageService(reception, admission, frozenset(storage_classes()))
         self._admission = admission
         self._tls = tls
-        self._services = Services(self._storage, notices, commitment)
+        self._results = results
+        self._services = Services(self._storage, notices, commitment, results)
         self._limits = TransportLimits(
             idle_s=settings.network_timeout_s,
             message_s=settings.dimse_timeout_s,
@@ -134,8 +142,12 @@ class StorageScp:
             max_pdu_bytes=max(settings.max_pdu_bytes, _MAX_OTHER_PDU_BYTES),
         )
         self._ae = _application_entity(settings, takes_notices=notices is not None)
-        if commitment is not None:
-            accept_as_scp(self._ae, COMMITMENT_CLASS, NOTICE_TRANSFER_SYNTAXES)
+        accept_commitment(
+            self._ae,
+            NOTICE_TRANSFER_SYNTAXES,
+            may_ask=commitment is not None,
+            may_report=results is not None,
+        )
         self._places = Places(settings.max_associations, settings.peer_associations)
         self._titles = frozenset({settings.ae_title, *settings.also_called})
         self._pending = PendingConnections(settings.max_pending)
@@ -191,6 +203,7 @@ class StorageScp:
                     (evt.EVT_C_STORE, self._services.on_store),
                     (evt.EVT_N_CREATE, self._services.on_notice),
                     (evt.EVT_N_ACTION, self._services.on_action),
+                    (evt.EVT_N_EVENT_REPORT, self._services.on_report),
                     (evt.EVT_PDU_RECV, _on_pdu_received),
                     (evt.EVT_PDU_SENT, _on_pdu_sent),
                     (evt.EVT_CONN_CLOSE, _on_connection_closed),
@@ -233,10 +246,18 @@ class StorageScp:
         address = association.requestor.address
         if called not in self._titles:
             _reject(association, _CALLED_AE_NOT_RECOGNISED, "called AE title is not ours")
-        elif not self._admission.admits(calling, address):
+            return
+        may_send = self._admission.admits(calling, address)
+        if not may_send and not self._may_report(calling, address):
             _reject(association, _CALLING_AE_NOT_RECOGNISED, "peer is not in dicom.allowed_peers")
         elif why := self._places.take(calling, association):
             _reject(association, _LOCAL_LIMIT_EXCEEDED, why)
+        elif not may_send:
+            offer_reporting_only(association)
+
+    def _may_report(self, calling: str, address: str) -> bool:
+        """Tell whether the caller is a destination, whose reports are taken wherever it stands."""
+        return self._results is not None and bool(self._results.speaks(calling, address))
 
 
 def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
@@ -256,7 +277,7 @@ def _application_entity(settings: ScpSettings, *, takes_notices: bool) -> AE:
     entity.acse_timeout = settings.acse_timeout_s
     entity.dimse_timeout = settings.dimse_timeout_s
     entity.network_timeout = None  # the transport's: the library sees no C-STORE
-    accept_as_scp(entity, _VERIFICATION)
+    accept_as_scp(entity, VERIFICATION)
     for sop_class in storage_classes():
         accept_as_scp(entity, sop_class, decodable_transfer_syntaxes())
     if takes_notices:

@@ -11,10 +11,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE, N_ACTION, N_CREATE
+from pynetdicom.dimse_primitives import C_STORE, N_ACTION, N_CREATE, N_EVENT_REPORT
 
 from mome_node.catalog.commitments import AskingPeer
 from mome_node.dicom.commitment import COMMITMENT_CLASS
+from mome_node.dicom.commitment_report import ReportStatus
 from mome_node.ingest.availability import (
     NOTICE_CLASS,
     NoticeAnswer,
@@ -22,24 +23,28 @@ from mome_node.ingest.availability import (
     NoticeStatus,
 )
 from mome_node.ingest.commitment import ActionAnswer, ActionStatus, CommitmentReception
-from mome_node.ingest.dimse import ArrivingDataset, StreamingProvider, replace_unusable_uids
+from mome_node.ingest.commitment_results import CommitmentResults, ResultAnswer
+from mome_node.ingest.dimse import ArrivingDataset, StreamingProvider
 from mome_node.ingest.outcome import Status
+from mome_node.ingest.request_commands import replace_unusable_uids
 from mome_node.ingest.storage_service import StorageService
 from mome_node.ingest.store_messages import MAX_COMMENT
 
 
 class Services:
-    """Storage, availability notices and storage commitment, each if there is one."""
+    """Storage, availability notices, storage commitment in both roles: each if there is one."""
 
     def __init__(
         self,
         storage: StorageService,
         notices: NoticeReception | None,
         commitment: CommitmentReception | None,
+        results: CommitmentResults | None,
     ) -> None:
         self._storage = storage
         self._notices = notices
         self._commitment = commitment
+        self._results = results
 
     def on_store(self, event: evt.Event) -> Dataset:
         """Answer a C-STORE request that the library has read."""
@@ -101,6 +106,8 @@ class Services:
         )
         if not is_ours or self._commitment is None:
             return ActionAnswer(ActionStatus.NO_SUCH_CLASS, "only storage commitment is known")
+        if not _may_ask(event):
+            return ActionAnswer(ActionStatus.NOT_AUTHORISED, "the role of SCU was not agreed")
         if not information.instance_is_valid:
             return ActionAnswer(ActionStatus.NO_SUCH_INSTANCE, "not the well-known instance")
         if information.too_large:
@@ -114,12 +121,52 @@ class Services:
             provider_of(event.assoc).reports,
         )
 
+    def on_report(self, event: evt.Event) -> tuple[Dataset, None]:
+        """Answer an N-EVENT-REPORT request."""
+        provider = provider_of(event.assoc)
+        assert isinstance(event.request, N_EVENT_REPORT)
+        information = event.request.EventInformation
+        assert isinstance(information, ArrivingDataset)  # its provider put it there
+        try:
+            answer = self._report_answer(event, information)
+        finally:
+            provider.free_room()
+        return _answer(answer.status, answer.comment), None
+
+    def _report_answer(self, event: evt.Event, information: ArrivingDataset) -> ResultAnswer:
+        is_ours = information.names_commitment and (
+            event.context.abstract_syntax == COMMITMENT_CLASS
+        )
+        if not is_ours or self._results is None:
+            return ResultAnswer(ReportStatus.NO_SUCH_CLASS, "no such reports are taken")
+        if not information.instance_is_valid:
+            return ResultAnswer(ReportStatus.NO_SUCH_INSTANCE, "not the well-known instance")
+        if information.too_large:
+            return ResultAnswer(ReportStatus.RESOURCE_LIMITATION, "the report is too large")
+        peer = event.assoc.requestor
+        return self._results.receive(
+            information.event_type,
+            information.getvalue(),
+            event.context.transfer_syntax,
+            peer.ae_title.strip(),
+            str(peer.address),
+        )
+
 
 def provider_of(association: Association) -> StreamingProvider:
     """Return the DIMSE service provider that was set when the connection opened."""
     provider = association.dimse
     assert isinstance(provider, StreamingProvider)
     return provider
+
+
+def _may_ask(event: evt.Event) -> bool:
+    """Tell whether the peer may be SCU, and is, in the presentation context of its request."""
+    offered = event.assoc.acceptor.supported_contexts
+    return any(c.abstract_syntax == COMMITMENT_CLASS and c.scu_role for c in offered) and any(
+        context.context_id == event.context.context_id and context.as_scp
+        for context in event.assoc.accepted_contexts
+    )
 
 
 def on_message(event: evt.Event) -> None:

@@ -44,6 +44,8 @@ class Alarms:
                 fault = condition.fault()
             except OSError as error:
                 fault = f"cannot be looked at: {error.strerror}"
+            except CatalogError as error:
+                fault = f"cannot be looked at: {error}"
             try:
                 self._tell(condition.name, fault)
             except CatalogError as error:  # the next look tries again

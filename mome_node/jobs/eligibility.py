@@ -13,6 +13,7 @@ from mome_node.assembly.plan import StudyPlan
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.assembly.study_checks import body_problem
 from mome_node.dicom.header import InstanceFacts
+from mome_node.dicom.reason_codes import NO_MODEL, Reason
 from mome_node.fitness.accepts import BILATERAL, UNILATERAL
 from mome_node.fitness.acquisition import acquisition_failures, b_value_failure
 from mome_node.fitness.checks import (
@@ -88,6 +89,20 @@ def no_model_reason(refused: Sequence[Refusal]) -> str:
     if len(reasons) <= 1:
         return next(iter(reasons), NO_CLINICAL_MODEL)
     return "; ".join(f"{refusal.task}: {refusal.reason}" for refusal in refused)
+
+
+def refusal_reasons(refused: Sequence[Refusal]) -> tuple[Reason, ...]:
+    """The checks that forbid every model to evaluate a study, each once, by their codes."""
+    if not refused:
+        return (Reason(NO_MODEL, NO_CLINICAL_MODEL),)
+    alike = len({refusal.reason for refusal in refused}) == 1
+    return tuple(
+        dict.fromkeys(
+            Reason(j.code, j.text if alike else f"{refusal.task}: {j.text}")
+            for refusal in refused
+            for j in refusal.judgements
+        )
+    )
 
 
 def known_facts(model: InstalledModel, instances: Sequence[InstanceFacts]) -> tuple[str, ...]:

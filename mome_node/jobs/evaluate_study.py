@@ -16,10 +16,17 @@ from pydicom.dataset import Dataset
 from mome_node.assembly.plan import Verdict
 from mome_node.assembly.study import plan_study
 from mome_node.dicom.header import FrameRef
-from mome_node.errors import ModelInputError, PixelDataError, UnreadableSliceError, VolumeError
+from mome_node.dicom.reason_codes import MODEL_INPUT, NO_VOLUME, UNDECODABLE, Reason
+from mome_node.errors import (
+    InvalidResultError,
+    ModelInputError,
+    PixelDataError,
+    UnreadableSliceError,
+    VolumeError,
+)
 from mome_node.jobs.debug_steps import preparation_steps
 from mome_node.jobs.eligibility import rules_for
-from mome_node.jobs.evaluation import evaluate
+from mome_node.jobs.evaluation import NoModelError, evaluate
 from mome_node.jobs.identified import Identified, stated_by
 from mome_node.jobs.models import LoadedModel
 from mome_node.jobs.reading import (
@@ -29,7 +36,14 @@ from mome_node.jobs.reading import (
     inputs_digest,
     read_study,
 )
-from mome_node.jobs.requests import Evaluated, EvaluationRequest, MadeObject, NotEvaluated
+from mome_node.jobs.requests import (
+    FINDINGS,
+    NOT_TRIED_AGAIN,
+    Evaluated,
+    EvaluationRequest,
+    MadeObject,
+    NotEvaluated,
+)
 from mome_node.mome.preprocess import ModelInputs
 from mome_node.results.context import ResultContext
 from mome_node.results.debug_pictures import PreparationSteps, write_debug_pictures
@@ -39,10 +53,11 @@ from mome_node.results.label import marked_label
 from mome_node.results.pictures import write_pictures
 from mome_node.results.profile import ResultProfile
 from mome_node.results.result_set import ResultSet, encode, make_results
+from mome_node.results.sources import SourceImages
+from mome_node.results.validation import validate_objects
 from mome_node.volumes.volume import Exam
 
 Progress = Callable[[str], None]
-FINDINGS = "findings.json"
 
 
 def evaluate_study(
@@ -50,7 +65,10 @@ def evaluate_study(
     models: tuple[LoadedModel, ...],
     progress: Progress = lambda _: None,
 ) -> Evaluated | NotEvaluated:
-    """Evaluate one study. The same request gives the same objects, byte for byte."""
+    """Evaluate one study. The same request gives the same objects, byte for byte.
+
+    Raises InvalidResultError if an object is not what it has to be: then none is returned.
+    """
     clock = _Clock(progress)
     clock.step("reading")
     facts = read_study(request.instances)
@@ -62,7 +80,7 @@ def evaluate_study(
     )
     if plan.verdict is not Verdict.EVALUABLE:
         quarantine = plan.verdict is Verdict.QUARANTINED
-        return NotEvaluated("; ".join(plan.reasons), quarantine)
+        return NotEvaluated("; ".join(plan.reasons), quarantine, reasons=plan.coded_reasons)
     plan = replace(plan, warnings=(*request.lacking, *plan.warnings))
     digest = inputs_digest(plan, contents_of(request.instances))
     paths = {i.sop_instance_uid: i.path for i in request.instances}
@@ -84,9 +102,13 @@ def evaluate_study(
             on_inputs=keep_steps,
         )
     except (PixelDataError, UnreadableSliceError) as error:
-        return NotEvaluated(str(error), quarantine=True, undecodable=_undecodable(error))
+        reasons = (Reason(UNDECODABLE, str(error)),)
+        return NotEvaluated(str(error), True, _undecodable(error), reasons)
+    except NoModelError as error:
+        return NotEvaluated(str(error), reasons=error.reasons)
     except (VolumeError, ModelInputError) as error:
-        return NotEvaluated(str(error))
+        code = NO_VOLUME if isinstance(error, VolumeError) else MODEL_INPUT
+        return NotEvaluated(str(error), reasons=(Reason(code, str(error)),))
     clock.step("reporting")
     inputs = [f for f in facts.instances if f.sop_instance_uid in plan.inputs]
     objects = _write(findings, digest, request, stated_by(inputs))
@@ -114,7 +136,7 @@ def sources_from(paths: dict[str, Path]) -> tuple[SourceInstance, ...]:
 def _write(
     findings: Findings, digest: str, request: EvaluationRequest, stated: dict[str, str]
 ) -> tuple[MadeObject, ...]:
-    """The objects of every profile; those of the first lie in the folder itself."""
+    """The objects of every profile, all checked; those of the first lie in the folder itself."""
     paths = {i.sop_instance_uid: i.path for i in request.instances}
 
     @cache
@@ -132,6 +154,7 @@ def _write(
         folder = request.out_dir / profile.digest if made else request.out_dir
         results = make_results(findings, _context(request, digest, profile), headers)
         made += _write_objects(results, profile.digest, folder)
+    _check(made, findings, headers)
     label, audience = request.profiles[0].label, request.profiles[0].audience
     document = json.dumps(findings_json(findings, label, audience), indent=2, allow_nan=False)
     (request.out_dir / FINDINGS).write_text(document + "\n")
@@ -172,6 +195,17 @@ def _write_objects(results: ResultSet, profile: str, folder: Path) -> Iterator[M
             result.series_uid,
             path,
         )
+
+
+def _check(
+    made: list[MadeObject], findings: Findings, headers: Callable[[FrameRef], Dataset]
+) -> None:
+    """Look at the files as they will be sent; another try would make the same ones."""
+    sources = SourceImages(headers, findings.key_volume)
+    try:
+        validate_objects([(each.kind, each.path) for each in made], findings, sources)
+    except InvalidResultError as error:
+        raise InvalidResultError(f"{error}; {NOT_TRIED_AGAIN}") from error
 
 
 class _Clock:

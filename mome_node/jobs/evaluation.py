@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from mome_node.assembly.plan import StudyPlan
+from mome_node.assembly.plan import Stack, StudyPlan
 from mome_node.dicom import codes
-from mome_node.dicom.header import FrameRef, InstanceFacts
+from mome_node.dicom.header import InstanceFacts
 from mome_node.dicom.uids import derived_uid
 from mome_node.errors import ModelInputError
 from mome_node.fitness.checks import Outcome
@@ -22,6 +22,7 @@ from mome_node.jobs.eligibility import (
     judge_headers,
     known_facts,
     no_model_reason,
+    refusal_reasons,
 )
 from mome_node.jobs.image_checks import image_failures
 from mome_node.jobs.models import LoadedModel
@@ -58,7 +59,11 @@ OnInputs = Callable[[Exam, ModelInputs], None]
 
 
 class NoModelError(ModelInputError):
-    """No installed model may evaluate this exam."""
+    """No installed model may evaluate this exam; ``reasons`` are the checks that forbid it."""
+
+    def __init__(self, refused: Sequence[Refusal]) -> None:
+        super().__init__(no_model_reason(refused))
+        self.reasons = refusal_reasons(refused)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,7 +190,7 @@ def _allowed(
     """The models to run, the primary one first, and every task that is not run with its reason."""
     refused = [Refusal(t, refusing(j)) for t, j in judged.items() if refusing(j)]
     if len(refused) == len(models):
-        raise NoModelError(no_model_reason(refused))
+        raise NoModelError(refused)
     of_task = {model.package.statement.task: model for model in models}
     reasons = {t: "no model installed" for t in TASKS if t not in of_task}
     reasons |= {refusal.task: refusal.text for refusal in refused}
@@ -284,17 +289,16 @@ def _regions(found: FoundRegions, inputs_digest: str, model: LoadedModel) -> tup
 
 def _series(plan: StudyPlan, modalities: set[Modality]) -> tuple[SeriesUse, ...]:
     used: dict[str, str] = {}
-    frames: dict[str, tuple[FrameRef, ...]] = {}
+    read: dict[str, list[Stack]] = {}
     for modality, stacks in (
         (Modality.DCE, plan.dce),
         (Modality.DWI, (plan.dwi,)),
         (Modality.T2, (plan.t2,)),
     ):
-        if modality in modalities:
-            for stack in stacks:
-                if stack is not None:
-                    used[stack.series_uid] = modality.value
-                    frames[stack.series_uid] = (*frames.get(stack.series_uid, ()), *stack.frames)
+        for stack in stacks if modality in modalities else ():
+            if stack is not None:
+                used[stack.series_uid] = modality.value
+                read.setdefault(stack.series_uid, []).append(stack)
     return tuple(
         SeriesUse(
             series_uid=series.series_uid,
@@ -303,7 +307,10 @@ def _series(plan: StudyPlan, modalities: set[Modality]) -> tuple[SeriesUse, ...]
             role=series.role.value,
             used_as=used.get(series.series_uid),
             reason=series.reason,
-            frames=frames.get(series.series_uid, ()),
+            frames=tuple(f for s in read.get(series.series_uid, ()) for f in s.frames),
+            times_s=tuple(
+                s.time_s for s in read.get(series.series_uid, ()) if s.time_s is not None
+            ),
         )
         for series in plan.series
     )

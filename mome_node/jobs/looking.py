@@ -10,6 +10,7 @@ from mome_node.assembly.plan import StudyPlan, Verdict
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.assembly.study import plan_study
 from mome_node.dicom.header import InstanceFacts
+from mome_node.dicom.reason_codes import NO_IMAGES_LEFT
 from mome_node.jobs.deadline import least_rules
 from mome_node.jobs.reading import (
     SourceInstance,
@@ -57,7 +58,12 @@ def look_at(
     plan = plan_study(facts.instances, rules, now=now, unreadable=facts.unreadable)
     least = None
     if not sources:
-        plan = replace(plan, verdict=Verdict.NOT_EVALUABLE, reasons=(NOTHING_LEFT,))
+        plan = replace(
+            plan,
+            verdict=Verdict.NOT_EVALUABLE,
+            reasons=(NOTHING_LEFT,),
+            reason_codes=(NO_IMAGES_LEFT,),
+        )
     elif may_lack and plan.verdict is Verdict.INCOMPLETE:
         least = plan_study(facts.instances, least_rules(rules), now=now)
     return Look(plan, least, facts, sources)

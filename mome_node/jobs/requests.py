@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mome_node.assembly.rules import AssemblyRules
+from mome_node.dicom.reason_codes import Reason
 from mome_node.errors import NodeError
 from mome_node.fitness.accepts import Accepts
 from mome_node.fitness.policy import Policy
@@ -20,6 +21,9 @@ from mome_node.results.profile import DEFAULT_PROFILE, ResultProfile
 class EvaluationInterruptedError(NodeError):
     """The evaluation was broken off because the node stops: nothing is wrong with the study."""
 
+
+FINDINGS = "findings.json"
+"""What an evaluation leaves for programs, beside its objects."""
 
 NOT_TRIED_AGAIN = "not tried again: it would end the same way"
 """Ends the words of an error whose study is not evaluated again by policy."""
@@ -111,11 +115,13 @@ class NotEvaluated:
     """The study cannot be evaluated; ``quarantine`` where a person has to look at it.
 
     ``undecodable`` are the SOP Instance UIDs of those that keep it from being evaluated.
+    ``reasons`` are what ``reason`` says in one line, each with its code.
     """
 
     reason: str
     quarantine: bool = False
     undecodable: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
 
 class Evaluator(Protocol):

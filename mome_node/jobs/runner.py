@@ -15,9 +15,11 @@ from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
 from mome_node.delivery.commitment_reports import CommitmentReports
+from mome_node.delivery.confirmation import Confirmations
 from mome_node.delivery.outbox import Outbox
 from mome_node.errors import TransitionRefusedError
 from mome_node.jobs.archive_counts import ArchiveCounts
+from mome_node.jobs.delivering import DestinationTurns
 from mome_node.jobs.read_ahead import ReadAhead
 from mome_node.jobs.receiving import ReceivingStudies
 from mome_node.jobs.retries import times_begun
@@ -29,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 PERIOD_S = 0.5
 RETRY_PERIOD_S = 5.0
+REJECTION_PERIOD_S = 2.0
 CLEANUP_PERIOD_S = 3600.0
 LOOKING_S = 2.0
 LOOK_AGAIN_AFTER_FAULT = timedelta(seconds=30)
@@ -43,6 +46,7 @@ class Runner:
         catalog: Catalog,
         stages: Stages,
         outbox: Outbox,
+        confirmations: Confirmations,
         monotonic: Callable[[], float] = time.monotonic,
         archive: ArchiveCounts | None = None,
         reports: CommitmentReports | None = None,
@@ -50,6 +54,9 @@ class Runner:
         self._catalog = catalog
         self._stages = stages
         self._outbox = outbox
+        self.destinations = tuple(
+            DestinationTurns(name, catalog, outbox, confirmations) for name in outbox.ports
+        )
         self._monotonic = monotonic
         self._archive = archive
         self._reports = reports
@@ -62,7 +69,10 @@ class Runner:
             (self.assembly_turn, PERIOD_S),
             (self.evaluation_turn, PERIOD_S),
             (self.retry_turn, RETRY_PERIOD_S),
+            *((each.sending_turn, PERIOD_S) for each in self.destinations),
+            *((each.confirmation_turn, PERIOD_S) for each in self.destinations),
             (self.delivery_turn, PERIOD_S),
+            (self.rejection_turn, REJECTION_PERIOD_S),
             *([(self.counts_turn, PERIOD_S)] if archive else []),
             *([(self.commitment_turn, PERIOD_S)] if reports else []),
             (self.cleanup_turn, CLEANUP_PERIOD_S),
@@ -126,12 +136,19 @@ class Runner:
             _tolerating_news(self._stages.retry, study)
 
     def delivery_turn(self) -> None:
-        """Send what is due, then settle the studies whose results have all arrived."""
+        """Settle the studies whose results have all arrived, or wait for a person."""
         if self._catalog.paused():
             return
-        guarded(self._outbox.run_round, turn="delivery round")
-        for study in self._catalog.studies_in(StudyState.DELIVERING):
-            _tolerating_news(self._stages.settle, study)
+        guarded(self._outbox.refuse_unknown, turn="unknown destinations")
+        for study_uid in self._catalog.deliveries.finished():
+            _tolerating_news(self._stages.settle, self._catalog.study(study_uid))
+
+    def rejection_turn(self) -> None:
+        """Make the rejection notes that destinations are still to be sent."""
+        if self._catalog.paused():
+            return
+        for study_uid in self._catalog.studies_to_tell_of():
+            guarded(partial(self._stages.reject_superseded, study_uid), study=study_uid)
 
     def commitment_turn(self) -> None:
         """Tell peers what is here of what they asked for; a part of receiving, so never paused."""

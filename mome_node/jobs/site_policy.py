@@ -34,6 +34,7 @@ class SitePolicy:
     retries: EvaluationRetries = field(default_factory=EvaluationRetries)
     hard_limit_s: float = 7200.0
     on_deadline: OnDeadline = OnDeadline.HOLD
+    not_evaluable_report: bool = False
 
     @property
     def profiles(self) -> tuple[ResultProfile, ...]:

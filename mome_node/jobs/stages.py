@@ -6,7 +6,6 @@ state table; whoever runs it twice, or after a crash, changes nothing that was d
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,29 +21,33 @@ from mome_node.assembly.completeness import (
     Waited,
     decide,
 )
+from mome_node.assembly.plan import SeriesRole
 from mome_node.assembly.promises import unkept_promises
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.changes import OFFERED, HoldReason
-from mome_node.catalog.records import EventRecord, StudyRecord
+from mome_node.catalog.records import EventRecord, ResultRow, StudyRecord
 from mome_node.catalog.states import INTERRUPTIBLE, StudyState
+from mome_node.delivery.confirmed import delivered_words, refused_words
+from mome_node.dicom.reason_codes import OTHER, Reason
 from mome_node.errors import CatalogError, NodeError, StorageError
-from mome_node.jobs.deadline import cause_of, is_freed_by_hand, least_rules, shortfall
-from mome_node.jobs.eligibility import no_model_reason, refusals, rules_for
+from mome_node.jobs.deadline import cause_of, is_freed_by_hand
+from mome_node.jobs.eligibility import no_model_reason, refusal_reasons, refusals, rules_for
+from mome_node.jobs.evaluation_request import request_for
 from mome_node.jobs.holding import to_hold
 from mome_node.jobs.known_headers import KnownHeaders
 from mome_node.jobs.looking import Look, look_at
+from mome_node.jobs.not_evaluable import Why, results_stand
 from mome_node.jobs.reading import SourceInstance
 from mome_node.jobs.rejecting import apply_notes
 from mome_node.jobs.requests import (
     NOT_TRIED_AGAIN,
     Evaluated,
     EvaluationInterruptedError,
-    EvaluationRequest,
     Evaluator,
     InstalledModel,
     NotEvaluated,
 )
-from mome_node.jobs.result_files import keep, predecessors
+from mome_node.jobs.result_files import keep
 from mome_node.jobs.retries import TRIED_AGAIN
 from mome_node.jobs.site_policy import SitePolicy
 from mome_node.jobs.timers import place
@@ -119,7 +122,7 @@ class Stages:
             by_hand=by_hand,
         )
         withdraws = look.digest != study.inputs_digest and study.changed_since_results.withdraws
-        self._act(study, decision, since_first, withdraws=withdraws)
+        self._act(study, decision, since_first, withdraws=withdraws, series=look.plan.series)
         if decision.action is Action.EVALUATE:
             self._release(study.study_uid, look, withdraws=withdraws)
         return decision
@@ -146,18 +149,25 @@ class Stages:
         if due and not study.has_late_input:
             self._step(study, StudyState.QUEUED, TRIED_AGAIN)
 
+    def reject_superseded(self, study_uid: str) -> None:
+        """Tell destinations to take back what they may have and does not stand any more."""
+        # Here, so that the process that receives loads highdicom only if it ever needs it.
+        from mome_node.jobs.rejection_notes import reject_superseded
+
+        sources = self.sources(study_uid)
+        reject_superseded(study_uid, sources, self.catalog, self.store, self.policy)
+
     def settle(self, study: StudyRecord) -> None:
-        """A delivering study is delivered, or failed, once nothing of it is pending."""
-        deliveries = self.catalog.deliveries_of(study.study_uid)
+        """A delivering study is delivered, or failed, once nothing of it is on its way."""
+        deliveries = self.catalog.deliveries.of_study(study.study_uid)
         current = max((d.revision for d in deliveries), default=0)
-        states = {d.state for d in deliveries if d.revision == current}
-        if any(state.is_on_its_way for state in states):
+        deliveries = tuple(d for d in deliveries if d.revision == current)
+        if any(d.state.is_on_its_way for d in deliveries):
             return
-        if any(state.needs_a_person for state in states):
-            self._step(study, StudyState.FAILED, "a destination refused a result for good")
+        if refused := refused_words(deliveries):
+            self._step(study, StudyState.FAILED, f"not delivered: {refused}")
         else:
-            cause = "all destinations have it" if states else "kept here: no destination was set"
-            self._step(study, StudyState.DELIVERED, cause)
+            self._step(study, StudyState.DELIVERED, delivered_words(deliveries))
 
     def _look(self, study: StudyRecord, *, by_hand: bool) -> Look:
         """Read the headers and plan the study as it is now."""
@@ -198,6 +208,7 @@ class Stages:
         since_first: timedelta,
         *,
         withdraws: bool = False,
+        series: Sequence[SeriesRole] = (),
     ) -> None:
         """Take the step out of receiving that was decided on, or say what is waited for."""
         target = {
@@ -207,9 +218,13 @@ class Stages:
             Action.QUARANTINE: StudyState.QUARANTINED,
         }.get(decision.action)
         cause = cause_of(decision, since_first.total_seconds())[:MAX_REASON]
-        if target is not None:
-            ends = withdraws and target is StudyState.NOT_EVALUABLE
-            self._step(study, target, cause, seen=study.input_count, supersedes=ends)
+        if target is StudyState.NOT_EVALUABLE:
+            why = Why(decision.coded_reasons, series=tuple(series))
+            self._end_not_evaluable(
+                study, study.state, cause, why, withdraws=withdraws, seen=study.input_count
+            )
+        elif target is not None:
+            self._step(study, target, cause, seen=study.input_count)
         elif cause != study.reason:
             self.catalog.note_waiting(study.study_uid, cause)
             log.info("study waits", study=study.study_uid, why=cause)
@@ -224,8 +239,9 @@ class Stages:
         elif len(refused) < len(self.models):
             self._step(study, StudyState.QUEUED, "a model takes it")
         else:
-            reason = no_model_reason(refused)
-            self._step(study, StudyState.NOT_EVALUABLE, reason, supersedes=withdraws)
+            why = Why(refusal_reasons(refused), tuple(refused), look.plan.series)
+            cause = no_model_reason(refused)
+            self._end_not_evaluable(study, study.state, cause, why, withdraws=withdraws)
 
     def _has_results_of(self, study: StudyRecord, digest: str) -> bool:
         """Whether the last evaluation read these same inputs and its results are kept."""
@@ -238,7 +254,7 @@ class Stages:
 
     def _evaluate(self, study: StudyRecord, sources: tuple[SourceInstance, ...]) -> None:
         """From inferring to delivering, or to where the evaluation says that it belongs."""
-        request = self._request(study, sources)
+        request = request_for(study, sources, self.catalog, self.store, self.policy, self.data_dir)
         outcome = self.evaluator.evaluate(request)
         if isinstance(outcome, NotEvaluated):
             self._end_without_results(study, outcome)
@@ -261,44 +277,53 @@ class Stages:
         )
 
     def _end_without_results(self, study: StudyRecord, outcome: NotEvaluated) -> None:
-        target = StudyState.QUARANTINED if outcome.quarantine else StudyState.NOT_EVALUABLE
         held = dict.fromkeys(outcome.undecodable, HoldReason.UNDECODABLE)
         self.catalog.hold(study.study_uid, held, self.clock())
-        self._from(
-            study.study_uid,
-            StudyState.INFERRING,
-            target,
-            outcome.reason,
-            supersedes=not outcome.quarantine and study.revision_change.withdraws,
-        )
+        now_in = StudyState.INFERRING
+        if outcome.quarantine:
+            self._from(study.study_uid, now_in, StudyState.QUARANTINED, outcome.reason)
+            return
+        why = Why(outcome.reasons or (Reason(OTHER, outcome.reason),))
+        withdraws = study.revision_change.withdraws
+        self._end_not_evaluable(study, now_in, outcome.reason, why, withdraws=withdraws)
 
-    def _request(
-        self, study: StudyRecord, sources: tuple[SourceInstance, ...]
-    ) -> EvaluationRequest:
-        events = self.catalog.events_of(study.study_uid)
-        assembled_at = [e.at for e in events if e.target is StudyState.ASSEMBLED][-1]
-        results = self.catalog.results_of(study.study_uid)
-        lacking = shortfall(events)
-        return EvaluationRequest(
-            study_uid=study.study_uid,
-            revision=study.revision,
-            instances=sources,
-            rules=least_rules(self.policy.rules) if lacking else self.policy.rules,
-            profiles=self.policy.profiles,
-            station_name=self.policy.station_name,
-            recorded_at=assembled_at.astimezone(),
-            out_dir=findings_dir(self.data_dir, study),
-            pictures=True,
-            predecessors=predecessors(
-                study.revision,
-                results,
-                self.policy.routes,
-                self.catalog.deliveries_of(study.study_uid),
-                self.store,
-            ),
-            issue=study.issue,
-            lacking=lacking,
+    def _end_not_evaluable(
+        self,
+        study: StudyRecord,
+        source: StudyState,
+        cause: str,
+        why: Why,
+        *,
+        withdraws: bool,
+        seen: int | None = None,
+    ) -> None:
+        """Let a study end without results, with the report on that if the site wants one.
+
+        ``withdraws``: what earlier revisions say holds no more.
+        """
+        study_uid, now, cause = study.study_uid, self.clock(), cause[:MAX_REASON]
+        reports: Sequence[ResultRow] = ()
+        # A report that took the place of results that still stand would take them away.
+        may_report = withdraws or not results_stand(self.catalog, study_uid)
+        if self.policy.not_evaluable_report and may_report:
+            # Here, so that the process that receives loads highdicom only if it ever needs it.
+            from mome_node.jobs.not_evaluable_report import reports_on
+
+            sources = self.sources(study_uid)
+            reports = reports_on(
+                study, why, sources, self.models, self.catalog, self.store, self.policy, now
+            )
+        self.catalog.end_without_results(
+            study_uid,
+            source,
+            cause,
+            now,
+            reports=reports,
+            routes=self.policy.routes,
+            inputs_seen=seen,
+            supersedes=withdraws,
         )
+        log.info("study", study=study_uid, state=str(StudyState.NOT_EVALUABLE), cause=cause)
 
     def _fail(self, study_uid: str, error: Exception) -> None:
         found = self.catalog.study(study_uid).state
@@ -313,9 +338,8 @@ class Stages:
         cause: str,
         *,
         seen: int | None = None,
-        supersedes: bool = False,
     ) -> None:
-        self._from(study.study_uid, study.state, target, cause, seen=seen, supersedes=supersedes)
+        self._from(study.study_uid, study.state, target, cause, seen=seen)
 
     def _from(
         self,
@@ -326,7 +350,6 @@ class Stages:
         *,
         seen: int | None = None,
         digest: str | None = None,
-        supersedes: bool = False,
     ) -> None:
         cause = cause[:MAX_REASON]
         self.catalog.transition(
@@ -338,7 +361,6 @@ class Stages:
             reason=cause,
             inputs_digest=digest,
             inputs_seen=seen,
-            supersedes_results=supersedes,
         )
         log.info("study", study=study_uid, state=str(target), cause=cause)
 
@@ -357,9 +379,3 @@ def _predicted(outcome: Evaluated) -> str:
 def _told(error: Exception) -> str:
     """An error in words for the catalogue; foreign words may name a patient."""
     return str(error) if isinstance(error, NodeError) else f"unexpected {type(error).__name__}"
-
-
-def findings_dir(data_dir: Path, study: StudyRecord) -> Path:
-    """Where findings.json and the pictures of a revision are kept; UIDs never make paths."""
-    name = hashlib.sha256(study.study_uid.encode()).hexdigest()[:32]
-    return data_dir / "findings" / name / f"revision-{study.revision}"

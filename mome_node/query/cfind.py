@@ -27,9 +27,12 @@ from mome_node.errors import (
     TransientDeliveryError,
 )
 from mome_node.query.answers import (
+    INSTANCE_KEYS,
     SERIES_KEYS,
     STUDY_KEYS,
+    instance_uid,
     is_asked_for,
+    only_study,
     series_record,
     study_record,
 )
@@ -42,7 +45,7 @@ Associate = Callable[[Sequence[PresentationContext]], AbstractContextManager[Ass
 
 _SUCCESS = 0x0000
 _PENDING = (0xFF00, 0xFF01)
-_REFUSALS = {
+REFUSALS = {
     0x0122: "it does not support the Study Root model",
     0x0124: "it does not authorise us",
     0x0210: "it knows no such operation",
@@ -83,6 +86,12 @@ class CFindQuery:
                     seen.add(study.study_uid)
                     yield study
 
+    def study(self, study_uid: str) -> StudyRecord | None:
+        """See ArchiveQuery."""
+        identifier = _identifier("STUDY", STUDY_KEYS)
+        identifier.StudyInstanceUID = askable_uid(study_uid, "Study Instance UID")
+        return only_study(self._find(identifier), study_uid)
+
     def series_of_study(self, study_uid: str) -> tuple[SeriesRecord, ...]:
         """See ArchiveQuery."""
         identifier = _identifier("SERIES", SERIES_KEYS)
@@ -92,6 +101,14 @@ class CFindQuery:
             if (found := series_record(entry, study_uid)) is not None:
                 series.setdefault(found.series_uid, found)
         return tuple(series.values())
+
+    def instances_of_series(self, study_uid: str, series_uid: str) -> frozenset[str]:
+        """See ArchiveQuery."""
+        identifier = _identifier("IMAGE", INSTANCE_KEYS)
+        identifier.StudyInstanceUID = askable_uid(study_uid, "Study Instance UID")
+        identifier.SeriesInstanceUID = askable_uid(series_uid, "Series Instance UID")
+        found = {instance_uid(e, study_uid, series_uid) for e in self._find(identifier)}
+        return frozenset(uid for uid in found if uid is not None)
 
     def probe(self) -> str:
         """See ArchiveQuery. A C-ECHO, on an association that takes our questions, too."""
@@ -194,7 +211,7 @@ def _failure(status: int | None) -> QueryError:
         return ArchiveUnavailableError(
             "no answer to C-FIND, or the archive hung up: does it let our AE title ask?"
         )
-    words = _REFUSALS.get(status)
+    words = REFUSALS.get(status)
     if words is not None:
         return QueryRefusedError(f"C-FIND failed with status 0x{status:04X}: {words}")
     return ArchiveUnavailableError(f"C-FIND failed with status 0x{status:04X}")

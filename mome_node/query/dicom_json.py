@@ -40,6 +40,9 @@ class JsonEntry:
     def __init__(self, attributes: Mapping[str, Any]) -> None:
         self._attributes = attributes
 
+    def __contains__(self, keyword: str) -> bool:
+        return f"{tag_for_keyword(keyword) or 0:08X}" in self._attributes
+
     def text(self, keyword: str) -> str:
         """The values as one text, joined by a backslash; empty if absent."""
         return "\\".join(self.texts(keyword))

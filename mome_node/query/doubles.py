@@ -18,6 +18,7 @@ class MemoryArchive:
     ) -> None:
         self.held_studies = list(studies)
         self.held_series = list(series)
+        self.held_instances: dict[tuple[str, str], set[str]] = {}  # (study, series) -> SOP UIDs
         self.away = False
         self.asked = 0
 
@@ -26,11 +27,24 @@ class MemoryArchive:
         self._ask()
         yield from (s for s in self.held_studies if is_asked_for(s, modality, since, until))
 
+    def study(self, study_uid: str) -> StudyRecord | None:
+        """See ArchiveQuery."""
+        askable_uid(study_uid, "Study Instance UID")
+        self._ask()
+        return next((s for s in self.held_studies if s.study_uid == study_uid), None)
+
     def series_of_study(self, study_uid: str) -> tuple[SeriesRecord, ...]:
         """See ArchiveQuery."""
         askable_uid(study_uid, "Study Instance UID")
         self._ask()
         return tuple(s for s in self.held_series if s.study_uid == study_uid)
+
+    def instances_of_series(self, study_uid: str, series_uid: str) -> frozenset[str]:
+        """See ArchiveQuery."""
+        askable_uid(study_uid, "Study Instance UID")
+        askable_uid(series_uid, "Series Instance UID")
+        self._ask()
+        return frozenset(self.held_instances.get((study_uid, series_uid), ()))
 
     def probe(self) -> str:
         """See ArchiveQuery."""

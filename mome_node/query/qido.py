@@ -8,9 +8,12 @@ from datetime import date
 
 from mome_node.errors import AnswerTooLargeError
 from mome_node.query.answers import (
+    INSTANCE_KEYS,
     SERIES_KEYS,
     STUDY_KEYS,
+    instance_uid,
     is_asked_for,
+    only_study,
     series_record,
     study_record,
 )
@@ -41,6 +44,13 @@ class QidoQuery:
                     seen.add(study.study_uid)
                     yield study
 
+    def study(self, study_uid: str) -> StudyRecord | None:
+        """See ArchiveQuery. A 404 is raised: it is also what a wrong address answers."""
+        question = {"StudyInstanceUID": askable_uid(study_uid, "Study Instance UID")}
+        # Not each UID once: a study that is listed twice is told.
+        page = self._web.search("studies", {**question, "includefield": STUDY_KEYS})
+        return only_study(parse_answer(page.body), study_uid)
+
     def series_of_study(self, study_uid: str) -> tuple[SeriesRecord, ...]:
         """See ArchiveQuery."""
         path = f"studies/{askable_uid(study_uid, 'Study Instance UID')}/series"
@@ -51,15 +61,26 @@ class QidoQuery:
             return ()
         return tuple(s for s in found if s is not None)
 
+    def instances_of_series(self, study_uid: str, series_uid: str) -> frozenset[str]:
+        """See ArchiveQuery."""
+        study = askable_uid(study_uid, "Study Instance UID")
+        series = askable_uid(series_uid, "Series Instance UID")
+        path = f"studies/{study}/series/{series}/instances"
+        try:
+            entries = self._all(path, {}, INSTANCE_KEYS, "SOPInstanceUID")
+            found = {instance_uid(entry, study, series) for entry in entries}
+        except NothingThereError:
+            return frozenset()
+        return frozenset(uid for uid in found if uid is not None)
+
     def instances_of_study(self, study_uid: str) -> tuple[tuple[str, str], ...]:
         """(Series Instance UID, SOP Instance UID) of each instance; () for no such study."""
         path = f"studies/{askable_uid(study_uid, 'Study Instance UID')}/instances"
-        keys = ("SeriesInstanceUID", "SOPInstanceUID")
         try:
-            entries = list(self._all(path, {}, keys, "SOPInstanceUID"))
+            entries = list(self._all(path, {}, INSTANCE_KEYS, "SOPInstanceUID"))
         except NothingThereError:
             return ()
-        found = (tuple(entry.text(key) for key in keys) for entry in entries)
+        found = (tuple(entry.text(key) for key in INSTANCE_KEYS) for entry in entries)
         return tuple(
             (series, instance)
             for series, instance in found

@@ -18,19 +18,21 @@ _UID_LENGTH = 64
 class StudyRecord:
     """One study as an archive lists it; empty or None where it does not say.
 
-    ``modalities`` empty: the archive does not tell them. What identifies the patient stays out of
-    the representation, which ends in logs and tracebacks.
+    ``modalities`` empty: the archive does not tell them. What identifies patient and order is None
+    where the archive does not tell it, empty where it tells that there is none; it stays out of the
+    representation, which ends in logs and tracebacks.
     """
 
     study_uid: str
     study_date: date | None = None
     modalities: tuple[str, ...] = ()
     description: str = field(default="", repr=False)
-    patient_id: str = field(default="", repr=False)
-    issuer_of_patient_id: str = field(default="", repr=False)
+    patient_id: str | None = field(default=None, repr=False)
+    issuer_of_patient_id: str | None = field(default=None, repr=False)
     patient_name: str = field(default="", repr=False)
     series_count: int | None = None
     instance_count: int | None = None
+    accession_number: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class SeriesRecord:
 class QueryLimits:
     """What is taken of one answer at most, and how long is waited for all of it.
 
-    ``max_entries`` counts the studies of a day or the series of a study.
+    ``max_entries`` counts the studies of a day, the series of a study or the instances of one.
     """
 
     max_entries: int = 5_000
@@ -75,8 +77,19 @@ class ArchiveQuery(Protocol):
         """
         ...
 
+    def study(self, study_uid: str) -> StudyRecord | None:
+        """One study, None where there is none such.
+
+        Raises ContradictoryAnswerError where it is listed under several patients or orders.
+        """
+        ...
+
     def series_of_study(self, study_uid: str) -> tuple[SeriesRecord, ...]:
         """The series of one study, each once, in the order of the answer; () for no such study."""
+        ...
+
+    def instances_of_series(self, study_uid: str, series_uid: str) -> frozenset[str]:
+        """SOP Instance UIDs of one series; empty for no such series."""
         ...
 
     def probe(self) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mome_node.dicom.geometry import Point
 from mome_node.dicom.header import FrameRef
+from mome_node.dicom.reason_codes import Reason
 from mome_node.fitness.checks import Outcome
 from mome_node.fitness.knowledge import NOT_ASSESSED
 from mome_node.mome.prediction import ChannelUse, Prediction
@@ -76,6 +77,7 @@ class SeriesUse:
     """One series of the study: what it was taken for and what it was used as.
 
     ``frames`` are the image planes of it that a model read: the report's image library lists them.
+    ``times_s`` are the known times of the phases among them, in seconds after the pre-contrast one.
     """
 
     series_uid: str
@@ -85,6 +87,7 @@ class SeriesUse:
     used_as: str | None  # "dce", "dwi", "t2"; None: left out
     reason: str
     frames: tuple[FrameRef, ...] = ()
+    times_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,3 +157,31 @@ class Findings:
     known: tuple[str, ...] = ()
     not_assessed: tuple[str, ...] = NOT_ASSESSED
     attribution: Volume | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAsked:
+    """A model that was asked to evaluate a study, and why it did not."""
+
+    name: str
+    version: str
+    task: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotEvaluableStudy:
+    """All that a report says of a study that was not evaluated.
+
+    ``reasons`` has the code (of ``dicom.reason_codes`` or of a fitness check) and the words of
+    each; ``series`` what each series was taken for, where that is known. ``demonstration``: only
+    models that never saw a patient are installed. ``synthetic``: the exam is artificial.
+    """
+
+    study_uid: str
+    reasons: tuple[Reason, ...]
+    series: tuple[SeriesUse, ...] = ()
+    models: tuple[ModelAsked, ...] = ()
+    warnings: tuple[str, ...] = ()
+    demonstration: bool = False
+    synthetic: bool = False

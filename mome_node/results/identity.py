@@ -11,6 +11,7 @@ from pydicom.multival import MultiValue
 from pydicom.valuerep import DA, TM
 
 from mome_node.errors import ResultError
+from mome_node.results.inherited import settle
 
 # Type 2 of the Patient and General Study modules: present even when empty.
 _ALWAYS: Final = (
@@ -60,7 +61,10 @@ _SEXES: Final = ("M", "F", "O")
 
 
 def patient_and_study(header: Dataset) -> Dataset:
-    """Patient and study elements of a source image, decoded; ResultError without a study."""
+    """Patient and study elements of a source image, decoded; ResultError without a study.
+
+    Optional ones that are not valid are left out.
+    """
     result = Dataset()
     result.StudyInstanceUID = str(required(header, "StudyInstanceUID"))
     for keyword in (*_ALWAYS, *_WHERE_PRESENT):
@@ -70,6 +74,7 @@ def patient_and_study(header: Dataset) -> Dataset:
         elif keyword in _ALWAYS:
             setattr(result, keyword, "")
     _blank_what_does_not_parse(result)
+    settle(result)
     return result
 
 
@@ -120,6 +125,6 @@ def _decoded_copy(element: DataElement) -> DataElement:
 def _decoded_item(item: Dataset) -> Dataset:
     copy = Dataset()
     for element in item:
-        if element.keyword != "SpecificCharacterSet":
+        if element.keyword != "SpecificCharacterSet" and not element.tag.is_private:
             copy.add(_decoded_copy(element))
     return copy

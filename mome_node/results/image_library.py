@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from highdicom.sr import (
     CodeContentItem,
     ContainerContentItem,
+    ContentItem,
     ContentSequence,
     ImageContentItem,
+    NumContentItem,
     RelationshipTypeValues,
     UIDRefContentItem,
 )
+from pydicom.sr.coding import Code
 
 from mome_node.dicom import codes
 from mome_node.dicom.header import FrameRef
@@ -24,11 +27,16 @@ _CONTAINS = RelationshipTypeValues.CONTAINS
 
 @dataclass(frozen=True, slots=True)
 class LibraryGroup:
-    """The images of one series that were used, and as what ("dce", "dwi", "t2")."""
+    """The images of one series that were used, and as what ("dce", "dwi", "t2").
+
+    ``times_s`` of its phases after the pre-contrast one, ``b_value`` in s/mm², where known.
+    """
 
     series_uid: str
     used_as: str | None
     images: tuple[ImageReference, ...]
+    times_s: tuple[float, ...] = ()
+    b_value: float | None = None
 
 
 def library_groups(findings: Findings, sources: SourceImages) -> tuple[LibraryGroup, ...]:
@@ -43,7 +51,13 @@ def library_groups(findings: Findings, sources: SourceImages) -> tuple[LibraryGr
         frames = _frames(series, key_series, key_frames)
         if frames:
             groups.append(
-                LibraryGroup(series.series_uid, series.used_as, _instances(frames, sources))
+                LibraryGroup(
+                    series.series_uid,
+                    series.used_as,
+                    _instances(frames, sources),
+                    series.times_s,
+                    findings.dwi_b_value if series.used_as == "dwi" else None,
+                )
             )
     return tuple(groups)
 
@@ -71,13 +85,16 @@ def image_library(groups: tuple[LibraryGroup, ...]) -> ContainerContentItem:
 
 
 def _group(group: LibraryGroup) -> ContainerContentItem:
-    items = [
+    items: list[ContentItem] = [
         CodeContentItem(codes.MODALITY, codes.MAGNETIC_RESONANCE, _CONTEXT),
         UIDRefContentItem(codes.SERIES_INSTANCE_UID, group.series_uid, _CONTEXT),
     ]
     role = codes.SERIES_ROLES.get(group.used_as or "")
     if role is not None:
         items.append(CodeContentItem(codes.SERIES_ROLE.code, role, _CONTEXT))
+    items += [_number(codes.PHASE_TIME.code, t, codes.SECOND) for t in group.times_s]
+    if group.b_value is not None:
+        items.append(_number(codes.DIFFUSION_B_VALUE, group.b_value, codes.SECOND_PER_MM2))
     items.extend(
         ImageContentItem(
             name=codes.SOURCE,
@@ -90,3 +107,10 @@ def _group(group: LibraryGroup) -> ContainerContentItem:
     container = ContainerContentItem(name=codes.IMAGE_LIBRARY_GROUP, relationship_type=_CONTAINS)
     container.ContentSequence = ContentSequence(items)
     return container
+
+
+def _number(name: Code, value: float, unit: Code) -> NumContentItem:
+    """A descriptor of the images of a group, with at most a tenth of its unit."""
+    item = NumContentItem(name=name, value=0, unit=unit, relationship_type=_CONTEXT)
+    item.MeasuredValueSequence[0].NumericValue = f"{round(value, 1):g}"
+    return item

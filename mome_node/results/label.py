@@ -14,10 +14,13 @@ DEMONSTRATION: Final = "DEMONSTRATION"
 RESEARCH: Final = "RESEARCH"
 
 LONG_STRING: Final = 64
-"""Most characters of a value with VR LO (PS3.5 6.2)."""
+"""Most characters of a value with VR LO (PS3.5 6.2).
+
+What is fitted into one is held to as many bytes of UTF-8: dciodvfy and archives count bytes.
+"""
 
 _LONGEST_ENDING: Final = 32
-"""A label's last part is kept whole up to so many characters."""
+"""A label's last part is kept whole up to so many bytes."""
 
 
 def marked_label(findings: Findings, label: str, audience: Audience = "research") -> str:
@@ -36,22 +39,27 @@ def marked(label: str, *, demonstration: bool, audience: Audience) -> str:
 
 
 def fitted(what: str, label: str, *, demonstration: bool, audience: Audience, dots: str) -> str:
-    """``what`` with the marked label behind it, in at most as many characters as an LO value has.
+    """``what`` with the marked label behind it, as short as a value with VR LO must be.
 
     What does not fit loses first a word that stands twice, then the middle: the label's last part
     ("not for diagnosis") stays, where it is no longer than a few words. ``dots`` stand for what
     is cut out.
     """
     text = f"{what}: {marked(label, demonstration=demonstration, audience=audience)}"
-    if len(text) <= LONG_STRING:
+    if _size(text) <= LONG_STRING:
         return text
     text = re.sub(rf"{RESEARCH}, {RESEARCH}\b", RESEARCH, text, flags=re.IGNORECASE)
-    if len(text) <= LONG_STRING:
+    if _size(text) <= LONG_STRING:
         return text
     ending = re.split(r"[,;.]\s+", _cleaned(label))[-1]
-    ending = ending if len(ending) <= _LONGEST_ENDING else ""
-    room = LONG_STRING - len(dots) - len(ending)
-    return f"{text[:room].rstrip(' ,;')}{dots}{ending}"
+    ending = ending if _size(ending) <= _LONGEST_ENDING else ""
+    room = LONG_STRING - _size(dots) - _size(ending)
+    beginning = text.encode()[:room].decode(errors="ignore")
+    return f"{beginning.rstrip(' ,;')}{dots}{ending}"
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
 
 
 def _marks(*, demonstration: bool, audience: Audience) -> tuple[str, ...]:

@@ -3,8 +3,11 @@
 Viewers merge groups by tracking UID and want an image region in each merged group, so a region
 is a volumetric and a planar group with one tracking UID, and the exam's scores stand in a planar
 group around the evaluated field; or, where the destination wants it, in a group of the whole exam
-(TID 1501), which viewers that want regions cannot show. Without a SEG a region is its planar
-group alone.
+(TID 1501), which viewers that want regions cannot show.
+
+Without a SEG a region is its planar group alone. So it is beside a group of the whole exam:
+PixelMed's validator takes every group for a volumetric one as soon as one refers to a segment, and
+calls a group of the exam wrong. The tracking UID leads to the segment all the same.
 """
 
 from __future__ import annotations
@@ -58,8 +61,10 @@ def measurement_groups(
     findings: Findings, context: ResultContext, sources: SourceImages, seg: Dataset | None
 ) -> list[Group]:
     """The exam's scores, in the evaluated field or alone, then the groups of each region."""
-    alone = context.profile.study_scores == "group"
-    groups: list[Group] = [(_exam if alone else _field)(findings, context, sources)]
+    if context.profile.study_scores == "group":
+        groups, seg = [_exam(findings, context)], None
+    else:
+        groups = [_field(findings, context, sources)]
     for number, region in enumerate(findings.regions, start=1):
         if seg is not None:
             groups.append(_volumetric(number, region, findings, sources, seg))
@@ -85,7 +90,7 @@ def _field(findings: Findings, context: ResultContext, sources: SourceImages) ->
     )
 
 
-def _exam(findings: Findings, context: ResultContext, _: SourceImages) -> Group:
+def _exam(findings: Findings, context: ResultContext) -> Group:
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=context.uid(findings, "exam scores"), identifier=EXAM_NAME

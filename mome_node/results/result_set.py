@@ -17,7 +17,7 @@ from mome_node.results.key_objects import make_key_objects
 from mome_node.results.parametric_map import make_map
 from mome_node.results.profile import Kind
 from mome_node.results.secondary_capture import make_summary
-from mome_node.results.seg import make_segmentation
+from mome_node.results.seg import make_segmentation, seg_left_out
 from mome_node.results.sources import SourceImages
 from mome_node.results.sr import make_report
 
@@ -62,7 +62,12 @@ def make_results(
     try:
         profile = context.profile
         seg = make_segmentation(findings, context, sources) if profile.wants("seg") else None
-        report = make_report(findings, context, sources, seg) if profile.wants("sr") else None
+        why_no_seg = seg_left_out(findings, profile)
+        report = (
+            make_report(findings, context, sources, seg, seg_left_out=why_no_seg)
+            if profile.wants("sr")
+            else None
+        )
         summary = make_summary(findings, context, sources) if profile.wants("summary") else ()
         attribution = make_map(findings, context, sources) if profile.wants("map") else None
         for_people = (*((report,) if report is not None else ()), *summary)

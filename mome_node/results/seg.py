@@ -1,6 +1,7 @@
 """Segmentation (PS3.3 A.51, BINARY): the regions that influenced the score, one segment each.
 
-On the grid of the key volume, with references to its own frames. highdicom is given one plain
+On the grid of the key volume, with references to its own frames; only slices that a region meets
+have frames, or every slice for every region, as the profile says. highdicom is given one plain
 single-frame header a slice, whatever the source's IOD, and the references to the real frames are
 set afterwards: for a multi-phase source it would name the first phase with these positions.
 """
@@ -21,6 +22,7 @@ from mome_node.dicom import codes
 from mome_node.errors import ResultError
 from mome_node.results.context import MANUFACTURER, ResultContext
 from mome_node.results.findings import Findings, ModelIdentity, Region
+from mome_node.results.profile import ResultProfile
 from mome_node.results.sources import Plane, SourceImages
 from mome_node.results.stamp import equipment, stamp, without_names
 
@@ -33,60 +35,91 @@ _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageComp
 def make_segmentation(
     findings: Findings, context: ResultContext, sources: SourceImages
 ) -> Dataset | None:
-    """The SEG of all regions; None without regions.
+    """The SEG of all regions; None without regions, or if it would have too many frames.
 
     Raises ResultError if a mask is empty or does not fit the key volume, or a source header lacks
     its place in the patient.
     """
-    if not findings.regions:
+    profile = context.profile
+    if not findings.regions or seg_left_out(findings, profile):
         return None
-    occupied = _occupied_slices(findings)
-    planes = [sources.key_plane(z) for z in occupied]
+    slices = _slices(findings, profile)
+    planes = [sources.key_plane(z) for z in slices]
     series_uid = context.uid(findings, "seg series")
     seg = Segmentation(
-        source_images=_plain_images(findings, context, sources, occupied, planes),
-        pixel_array=_pixels(findings, occupied),
+        source_images=_plain_images(findings, context, sources, slices, planes),
+        pixel_array=_pixels(findings, slices),
         segmentation_type="BINARY",
         segment_descriptions=[
             _segment(number, region, findings, context)
             for number, region in enumerate(findings.regions, start=1)
         ],
         series_instance_uid=series_uid,
-        series_number=context.profile.number_of("seg"),
+        series_number=profile.number_of("seg"),
         sop_instance_uid=context.uid(findings, "seg instance"),
         instance_number=1,
         transfer_syntax_uid=ExplicitVRLittleEndian,
+        omit_empty_frames=not profile.empty_frames,
         pixel_measures=_pixel_measures(findings, planes[0]),
         content_label="MOME_REGIONS",
         content_description=context.labelled(findings, "Regions"),
         series_description=context.series_description(findings, "SEG"),
         **equipment(context),
     )
-    _refer_to_sources(seg, findings, sources, occupied, planes)
+    _refer_to_sources(seg, findings, sources, slices, planes)
     _add_frame_anatomy(seg, findings)
     _settle_dimension_uid(seg, context.uid(findings, "seg dimensions"))
     stamp(seg, findings, context, sources.patient_and_study())
     return seg
 
 
-def _occupied_slices(findings: Findings) -> list[int]:
+def frame_count(findings: Findings, profile: ResultProfile) -> int:
+    """How many frames the SEG of these findings has in a profile; 0 without regions.
+
+    Raises ResultError if a mask is empty or does not fit the key volume.
+    """
+    filled = _filled(findings)
+    return int(filled.size if profile.empty_frames else filled.sum())
+
+
+def seg_left_out(findings: Findings, profile: ResultProfile) -> str:
+    """Why a wanted SEG of the regions is not made, in words for the report; empty where it is.
+
+    Raises ResultError as frame_count does.
+    """
+    if not (findings.regions and profile.wants("seg")):
+        return ""
+    count, limit = frame_count(findings, profile), profile.max_frames
+    if not limit or count <= limit:
+        return ""
+    return f"it would have {count} frames, more than the {limit} that the destination takes"
+
+
+def _filled(findings: Findings) -> NDArray[np.bool_]:
+    """(regions, slices): whether a region meets a slice."""
     shape = findings.key_volume.grid.shape
-    filled = np.zeros(shape[2], dtype=bool)
-    for region in findings.regions:
+    filled = np.zeros((len(findings.regions), shape[2]), dtype=bool)
+    for number, region in enumerate(findings.regions):
         if region.mask.shape != shape:
             raise ResultError(
                 f"the mask of {region.tracking_id} has the shape {region.mask.shape}, "
                 f"the key volume {shape}"
             )
-        slices = region.mask.any(axis=(0, 1))
-        if not slices.any():
+        filled[number] = region.mask.any(axis=(0, 1))
+        if not filled[number].any():
             raise ResultError(f"the mask of {region.tracking_id} is empty")
-        filled |= slices
-    return [int(z) for z in np.flatnonzero(filled)]
+    return filled
 
 
-def _pixels(findings: Findings, occupied: list[int]) -> NDArray[np.uint8]:
-    stacked = np.stack([r.mask[:, :, occupied] for r in findings.regions], axis=-1)  # (x, y, z, s)
+def _slices(findings: Findings, profile: ResultProfile) -> list[int]:
+    """The slices of the key volume that get frames."""
+    filled = _filled(findings)
+    wanted = np.ones(filled.shape[1], dtype=bool) if profile.empty_frames else filled.any(axis=0)
+    return [int(z) for z in np.flatnonzero(wanted)]
+
+
+def _pixels(findings: Findings, slices: list[int]) -> NDArray[np.uint8]:
+    stacked = np.stack([r.mask[:, :, slices] for r in findings.regions], axis=-1)  # (x, y, z, s)
     return stacked.transpose(2, 1, 0, 3).astype(np.uint8)  # (z, y, x, s)
 
 
@@ -94,7 +127,7 @@ def _plain_images(
     findings: Findings,
     context: ResultContext,
     sources: SourceImages,
-    occupied: list[int],
+    slices: list[int],
     planes: list[Plane],
 ) -> list[Dataset]:
     columns, rows, _ = findings.key_volume.grid.shape
@@ -103,7 +136,7 @@ def _plain_images(
     if not frame_of_reference:
         raise ResultError("the source images have no Frame of Reference UID: a SEG needs one")
     images: list[Dataset] = []
-    for z, plane in zip(occupied, planes, strict=True):
+    for z, plane in zip(slices, planes, strict=True):
         image = without_names(sources.patient_and_study()) if not images else Dataset()
         image.SOPClassUID = MRImageStorage
         image.SOPInstanceUID = context.uid(findings, f"plane {z}")  # never leaves this module
@@ -168,13 +201,13 @@ def _refer_to_sources(
     seg: Segmentation,
     findings: Findings,
     sources: SourceImages,
-    occupied: list[int],
+    slices: list[int],
     planes: list[Plane],
 ) -> None:
     positions = np.array([plane.position for plane in planes])  # (slices, 3) mm
     for groups in seg.PerFrameFunctionalGroupsSequence:
         placed = np.array(groups.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
-        z = occupied[int(np.argmin(np.linalg.norm(positions - placed, axis=1)))]
+        z = slices[int(np.argmin(np.linalg.norm(positions - placed, axis=1)))]
         source = sources.key_reference(z).item()
         source.SpatialLocationsPreserved = "YES"
         source.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(_SOURCE_IMAGE)]

@@ -121,7 +121,9 @@ def evaluations(
 ) -> ContainerContentItem:
     """TID 1500 rows 12 to 14: text and codes that belong to the whole report."""
     container = ContainerContentItem(
-        name=codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS
+        name=codes.QUALITATIVE_EVALUATIONS,
+        relationship_type=_CONTAINS,
+        is_content_continuous=False,  # viewers of text then print each with its name, on its line
     )
     texts = [
         TextContentItem(name=s.name, value=s.text, relationship_type=_CONTAINS) for s in sentences

@@ -40,7 +40,7 @@ def without_names(identity: Dataset) -> Dataset:
     """Patient and study for highdicom's constructors, which would warn and log odd names."""
     quiet = Dataset()
     quiet.update(identity)
-    quiet.add_new("PatientName", "PN", None)  # setting it would empty the identity's own element
+    quiet.add_new("PatientName", "PN", None)  # another element: identity keeps its own
     return quiet
 
 

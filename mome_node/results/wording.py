@@ -21,13 +21,13 @@ from mome_node.results.phrases import (
     is_calibrated,
     is_validated,
     modality_names,
-    percent,
-    points,
     side_of,
-    task_name,
 )
 from mome_node.results.phrases import modality_name as modality_name
+from mome_node.results.phrases import percent as percent
+from mome_node.results.phrases import points as points
 from mome_node.results.phrases import region_text as region_text
+from mome_node.results.phrases import task_name as task_name
 from mome_node.results.profile import DEFAULT_PROFILE, ResultProfile
 from mome_node.results.wording_changes import changes
 from mome_node.results.wording_images import channel_words as channel_words

@@ -27,10 +27,10 @@ def examine(
     open_instance: Callable[[str], BinaryIO],
     key: str,
     *,
-    size: int,
+    size: int | None,
     sha256_in: tuple[str, str] | None = None,
 ) -> Soundness:
-    """Look at the file of an instance whose data set has ``size`` bytes.
+    """Look at the file of an instance whose data set has ``size`` bytes, None if nobody knows.
 
     ``open_instance`` is the store's. ``sha256_in``: the transfer syntax UID and the digest over it
     and the data set (see StoredInstance), if all bytes are to be read and compared, too.
@@ -45,9 +45,11 @@ def examine(
         return Soundness.DAMAGED
 
 
-def _examined(file: BinaryIO, size: int, sha256_in: tuple[str, str] | None) -> Soundness:
+def _examined(file: BinaryIO, size: int | None, sha256_in: tuple[str, str] | None) -> Soundness:
     start = _dataset_start(file.read(_GROUP_LENGTH_ENDS))
-    if start is None or file.seek(0, os.SEEK_END) - start != size:
+    if start is None:
+        return Soundness.DAMAGED
+    if size is not None and file.seek(0, os.SEEK_END) - start != size:
         return Soundness.DAMAGED
     if sha256_in is None:
         return Soundness.SOUND

@@ -25,7 +25,7 @@ def pseudonyms(key: bytes | None = None) -> Named:
     def named(study: StudyRecord) -> str:
         if not study.patient_id:
             return ""
-        parts = f"{study.issuer_of_patient_id}\0{study.patient_id}".encode("utf-8", "replace")
+        parts = f"{study.issuer_of_patient_id or ''}\0{study.patient_id}".encode("utf-8", "replace")
         return f"P{hmac.new(key, parts, hashlib.sha256).hexdigest()[:_DIGITS]}"
 
     return named

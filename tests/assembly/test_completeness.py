@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,13 @@ from mome_node.assembly.completeness import (
     decide,
 )
 from mome_node.assembly.plan import StudyPlan, Verdict
+from mome_node.dicom.reason_codes import (
+    DEADLINE_PASSED,
+    IMAGES_MISSING,
+    NO_T2,
+    NOTHING_READABLE,
+    TOO_OLD,
+)
 
 QUIET_S, DEADLINE_S, HARD_LIMIT_S = 60.0, 1800.0, 7200.0
 SHORT = Arrived(lacking=("the PACS has 240 images of series 1.2.4, 180 came here",))
@@ -140,6 +149,20 @@ def test_study_freed_by_hand_is_evaluated_with_what_is_there():
 def test_study_freed_by_hand_that_no_model_can_read_is_held_again():
     found = decision(Verdict.INCOMPLETE, 70, 60, by_hand=True)
     assert (found.action, found.reasons) == (Action.HOLD, (NOT_WITHOUT, "because"))
+
+
+def test_each_reason_of_a_study_that_is_not_evaluable_has_its_code():
+    plan = StudyPlan("1.2.3", Verdict.NOT_EVALUABLE, ("too old",), reason_codes=(TOO_OLD,))
+    patience = Patience(QUIET_S, DEADLINE_S, HARD_LIMIT_S, OnDeadline.NOT_EVALUABLE)
+    found = decide(plan, Arrived(), Waited(160, 60), patience)
+    assert found.coded_reasons == ((TOO_OLD, "too old"),)
+    missing = replace(plan, verdict=Verdict.INCOMPLETE, reasons=("no T2",), reason_codes=(NO_T2,))
+    late = decide(missing, SHORT, Waited(1800, 60), patience)
+    assert late.action is Action.NOT_EVALUABLE
+    assert [r.code for r in late.coded_reasons] == [NO_T2, IMAGES_MISSING, DEADLINE_PASSED]
+    assert [r.text for r in late.coded_reasons] == [*late.reasons]
+    with_least = decide(missing, SHORT, Waited(1800, 60), patience, by_hand=True)
+    assert [r.code for r in with_least.coded_reasons] == [NOTHING_READABLE, NO_T2, IMAGES_MISSING]
 
 
 def test_headers_that_promise_more_make_a_study_wait_longer_and_no_more_than_that():

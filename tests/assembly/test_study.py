@@ -6,6 +6,15 @@ import pytest
 from mome_node.assembly.plan import Role, Verdict
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.assembly.study import plan_study
+from mome_node.dicom.reason_codes import (
+    BIOPSY_GUIDANCE,
+    DYNAMIC_UNSOUND,
+    NO_DWI,
+    NO_DYNAMIC,
+    NO_T2,
+    ONE_SIDED,
+    TOO_OLD,
+)
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 RULES = AssemblyRules()
@@ -241,3 +250,22 @@ def test_latest_t2_of_like_coverage_is_read_and_the_loser_named(make):
 def test_larger_t2_coverage_is_read_before_a_later_small_one(make):
     small = make.volume(make.T2, "3", 3, frame_values={"acquired_s": make.START_S + 900})
     assert plan_of([*make.exam(), *small]).t2.series_uid == "1.2.3.2"
+
+
+def test_every_reason_against_an_evaluation_has_its_code(make):
+    def told(instances, rules=RULES):
+        return [code for code, _ in plan_of(instances, rules).coded_reasons]
+
+    exam = make.exam()
+    dynamic = {i.sop_instance_uid for i in make.siemens_dynamic()}
+    assert told(all_with(exam, study_date="20240101")) == [TOO_OLD]
+    assert told(some_with(exam, study_description="MRI BREAST BIOPSY")) == [BIOPSY_GUIDANCE]
+    assert told([i for i in exam if i.sop_instance_uid not in dynamic]) == [NO_DYNAMIC]
+    assert told(make.exam(make.philips_dynamic(phases=3)), AssemblyRules(min_posts=4)) == [
+        DYNAMIC_UNSOUND
+    ]
+    narrow = [replace(i, columns=180) for i in make.siemens_dynamic()]
+    assert told(make.exam(narrow)) == [ONE_SIDED]
+    all_roles = AssemblyRules(required=(Role.DCE, Role.DWI, Role.T2))
+    assert told(make.siemens_dynamic(), all_roles) == [NO_DWI, NO_T2]
+    assert plan_of(exam).reason_codes == ()

@@ -289,7 +289,7 @@ def test_results_deliveries_and_state_come_in_one_transaction(catalog, arrival, 
     assert study.state is S.DELIVERING
     report, seg, brief = result_rows(at)
     assert [r.result for r in catalog.results_of("1.2")] == [seg, report, brief]
-    pairs = [(d.result.kind, d.destination) for d in catalog.deliveries_of("1.2")]
+    pairs = [(d.result.kind, d.destination) for d in catalog.deliveries.of_study("1.2")]
     assert pairs == [("sr", "PACS"), ("seg", "PACS"), ("sr", "VIEWER")]
     assert catalog.is_ours("1.9.1")
     assert not catalog.is_ours("1.2.3")
@@ -300,9 +300,9 @@ def test_adding_the_same_results_again_changes_nothing(catalog, arrival, at):
     catalog.record_instance(arrival())
     bring_to_reporting(catalog, at)
     catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(3))
-    before = catalog.deliveries_of("1.2"), catalog.events_of("1.2")
+    before = catalog.deliveries.of_study("1.2"), catalog.events_of("1.2")
     catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(4))
-    assert (catalog.deliveries_of("1.2"), catalog.events_of("1.2")) == before
+    assert (catalog.deliveries.of_study("1.2"), catalog.events_of("1.2")) == before
 
 
 def test_other_bytes_for_a_result_or_another_revision_are_refused(catalog, arrival, at):
@@ -316,62 +316,37 @@ def test_other_bytes_for_a_result_or_another_revision_are_refused(catalog, arriv
         catalog.add_results("1.2", 1, other, ROUTES, "made", at(3))
 
 
-def test_deliveries_are_due_at_their_time_and_end_as_marked(catalog, arrival, at):
-    catalog.record_instance(arrival())
-    bring_to_reporting(catalog, at)
-    catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(3))
-    assert catalog.due_deliveries(at(2)) == ()
-    first, second, third = catalog.due_deliveries(at(3))
-    catalog.mark_delivery(first.delivery_id, DeliveryState.SENT, at(4), last_status=0)
-    catalog.mark_delivery(
-        second.delivery_id,
-        DeliveryState.PENDING,
-        at(4),
-        next_attempt_at=at(60),
-        last_status=0xA700,
-        last_error="out of resources",
-    )
-    catalog.mark_delivery(third.delivery_id, DeliveryState.FAILED, at(4), last_error="refused")
-    assert catalog.due_deliveries(at(59)) == ()
-    (due,) = catalog.due_deliveries(at(60))
-    assert (due.attempts, due.last_status, due.last_error) == (1, 0xA700, "out of resources")
-    sent, _, failed = catalog.deliveries_of("1.2")
-    assert (sent.state, sent.sent_at) == (DeliveryState.SENT, at(4))
-    assert (failed.state, failed.next_attempt_at) == (DeliveryState.FAILED, None)
-    with pytest.raises(CatalogError):
-        catalog.mark_delivery(999, DeliveryState.SENT, at(5))
-
-
 def test_resend_puts_everything_in_the_outbox_again(catalog, arrival, at):
     catalog.record_instance(arrival())
     bring_to_reporting(catalog, at)
     with pytest.raises(CatalogError, match="nothing to send"):
-        catalog.resend("1.2", "by hand", at(2))
+        catalog.deliveries.resend("1.2", "by hand", at(2))
     catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(3))
-    for delivery in catalog.due_deliveries(at(3)):
-        catalog.mark_delivery(delivery.delivery_id, DeliveryState.SENT, at(4))
+    for delivery in catalog.deliveries.of_study("1.2"):
+        catalog.deliveries.mark(delivery.delivery_id, DeliveryState.SENT, at(4))
     catalog.transition("1.2", S.DELIVERING, S.DELIVERED, "sent", at(5))
-    assert catalog.resend("1.2", "by hand", at(6)) == 3
+    assert catalog.deliveries.resend("1.2", "by hand", at(6)) == 3
     assert catalog.study("1.2").state is S.DELIVERING
-    assert len(catalog.due_deliveries(at(6))) == 3
+    assert len(catalog.deliveries.due("PACS", at(6))) == 2
     with pytest.raises(UnknownStudyError):
-        catalog.resend("9.9", "by hand", at(6))
+        catalog.deliveries.resend("9.9", "by hand", at(6))
 
 
 def test_retry_after_a_refusal_for_good_sends_again_what_failed(catalog, arrival, at):
     catalog.record_instance(arrival())
     bring_to_reporting(catalog, at)
     catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(3))
-    one, *others = catalog.due_deliveries(at(3))
-    catalog.mark_delivery(one.delivery_id, DeliveryState.FAILED, at(4), last_error="refused")
+    one, *others = catalog.deliveries.of_study("1.2")
+    catalog.deliveries.mark(one.delivery_id, DeliveryState.FAILED, at(4), last_error="refused")
     for delivery in others:
-        catalog.mark_delivery(delivery.delivery_id, DeliveryState.SENT, at(4))
+        catalog.deliveries.mark(delivery.delivery_id, DeliveryState.SENT, at(4))
     catalog.transition("1.2", S.DELIVERING, S.FAILED, "refused for good", at(5))
     catalog.transition("1.2", S.FAILED, S.QUEUED, "retry", at(6))
     catalog.transition("1.2", S.QUEUED, S.INFERRING, "worker", at(6))
     catalog.transition("1.2", S.INFERRING, S.REPORTING, "predicted", at(6))
     catalog.add_results("1.2", 1, result_rows(at), ROUTES, "made", at(7))
-    assert [d.delivery_id for d in catalog.due_deliveries(at(7))] == [one.delivery_id]
+    assert [d.delivery_id for d in catalog.deliveries.due("PACS", at(7))] == [one.delivery_id]
+    assert catalog.deliveries.due("VIEWER", at(7)) == ()
 
 
 # Flags and keys

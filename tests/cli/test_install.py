@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import trustme
@@ -13,11 +14,14 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.sop_class import Verification
 
 from mome_node.catalog.catalog import Catalog
+from mome_node.dicom.commitment import COMMITMENT_CLASS
 from mome_node.errors import ModelError
 from mome_node.jobs.requests import InstalledModel
 from mome_node.mome.statement import HISTOLOGY_PROVEN
+from mome_node.results.classes import STORAGE_CLASSES
 from mome_node.settings import load_settings
 from mome_node.settings_file import default_settings_file
+from tests.delivery.stow_server import Answer, StowServer, served
 
 Config = Callable[[str], Path]
 
@@ -31,19 +35,30 @@ SYNTHETIC = InstalledModel("demo", "1", "d" * 64, "malignancy", True, False, "cp
 LET_LOOSE = InstalledModel("demo", "1", "d" * 64, "malignancy", True, True, "cpu")
 
 
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+RESULTS = tuple(STORAGE_CLASSES.values())
+EVERYTHING = (*RESULTS, Verification, FIND, COMMITMENT_CLASS)
+
+
 @contextmanager
-def echo_scp() -> Iterator[int]:
+def pacs_with(*classes: str) -> Iterator[int]:
+    """A peer that takes these SOP classes, without compression; its port."""
     entity = ApplicationEntity("PACS")
-    entity.add_supported_context(Verification)
+    for sop_class in classes:
+        entity.add_supported_context(sop_class)
     server = entity.start_server(("127.0.0.1", 0), block=False)
     try:
         yield int(server.server_address[1])
     finally:
-        server.shutdown()
+        # It waits for the server's next poll, half a second; no test has to.
+        Thread(target=server.shutdown).start()
 
 
-def destination(port: int) -> str:
-    return f'[[destination]]\nname = "pacs"\nae = "PACS"\nhost = "127.0.0.1"\nport = {port}\n'
+def destination(port: int, more: str = "") -> str:
+    return (
+        f'[[destination]]\nname = "pacs"\nae = "PACS"\nhost = "127.0.0.1"\nport = {port}\n'
+        f'visibility = "research"\n{more}\n'
+    )
 
 
 def verdicts(out: str) -> dict[str, list[str]]:
@@ -122,7 +137,7 @@ def test_init_into_a_file_is_told(run, tmp_path: Path) -> None:
 
 def test_a_node_that_would_work_passes_every_check(run, config: Config) -> None:
     """With the real process that loads the bundled package, and a peer that answers."""
-    with echo_scp() as port:
+    with pacs_with(*EVERYTHING) as port:
         done = run("check", "--config", config(destination(port)))
     assert (done.status, done.err) == (0, "")
     found = verdicts(done.out)
@@ -132,7 +147,8 @@ def test_a_node_that_would_work_passes_every_check(run, config: Config) -> None:
     assert found["limits"] == ["ok"]
     assert found["models"] == ["ok", "note"]
     assert "it evaluates only exams marked Synthetic Data" in done.out
-    assert found["peers"] == ["note", "ok"]
+    assert found["peers"] == ["note"]
+    assert found["destinations"] == ["ok", "ok", "ok"]
     assert "answered C-ECHO" in done.out
 
 
@@ -148,7 +164,7 @@ def test_everything_that_would_not_work_is_told_at_once(
     found = verdicts(done.out)
     assert found["settings"] == ["ok"]
     assert found["storage"] == found["database"] == found["models"] == ["FAILED"]
-    assert found["peers"] == ["note", "FAILED"]
+    assert found["destinations"] == ["FAILED"]
     assert "nowhere is no model package" in done.out
     assert "is the peer running?" in done.out
     assert "Traceback" not in done.out + done.err
@@ -254,6 +270,123 @@ def test_a_peer_whose_name_nobody_knows_is_told(run, config: Config, models) -> 
     peers = '[dicom]\nallowed_peers = [{ ae = "PACS", host = "pacs.invalid" }]'
     done = run("check", "--config", config(peers))
     assert "PACS is not let in: pacs.invalid:" in done.out
+
+
+# Destinations
+
+
+def told(out: str) -> list[tuple[str, str]]:
+    """(verdict, words) of each line on destinations."""
+    lines = (line.partition(" destinations: ") for line in out.splitlines())
+    return [(verdict.strip(), words) for verdict, found, words in lines if found]
+
+
+@pytest.mark.parametrize(
+    ("refused", "more", "words"),
+    [
+        (
+            RESULTS[:2],
+            "",
+            'sr and seg will not arrive: have it take that, or choose objects = ["summary"]',
+        ),
+        (
+            RESULTS[:1],
+            'objects = ["sr", "seg", "summary"]',
+            'sr will not arrive: have it take that, or choose objects = ["seg", "summary"]',
+        ),
+        (
+            RESULTS[1:2],
+            "",
+            'seg will not arrive: have it take that, or choose objects = ["sr"]',
+        ),
+        (
+            (),
+            'objects = ["sr", "summary"]\nencoding = "rle"',
+            'Secondary Capture in RLE, and summary will not arrive: choose encoding = "explicit"',
+        ),
+        ((FIND,), "", 'set verify to a [[pacs]], or to "none"'),
+    ],
+)
+def test_what_will_not_arrive_is_told_with_what_to_choose_instead(
+    run, config: Config, models, refused: tuple[str, ...], more: str, words: str
+) -> None:
+    models(CLINICAL)
+    with pacs_with(*(uid for uid in EVERYTHING if uid not in refused)) as port:
+        done = run("check", "--config", config(destination(port, more)))
+    assert done.status == 1
+    failed = [line for verdict, line in told(done.out) if verdict == "FAILED"]
+    assert any(words in line for line in failed), done.out
+
+
+def test_what_is_chosen_instead_passes(run, config: Config, models) -> None:
+    models(CLINICAL)
+    takes = (RESULTS[2], Verification)
+    more = 'objects = ["summary"]\nverify = "none"\ncommitment = false'
+    with pacs_with(*takes) as port:
+        done = run("check", "--config", config(destination(port, more)))
+    assert done.status == 0
+    assert [verdict for verdict, _ in told(done.out)] == ["ok", "note", "note"]
+    assert "takes summary" in done.out
+    assert "whose study it is there is not checked" in done.out
+    assert "no rejection note" in done.out
+
+
+def test_how_results_are_confirmed_without_storage_commitment_is_told(
+    run, config: Config, models
+) -> None:
+    models(CLINICAL)
+    with pacs_with(*RESULTS, Verification, FIND) as port:
+        asked = run("check", "--config", config(destination(port)))
+        nobody = run("check", "--config", config(destination(port, 'verify = "none"')))
+        pacs = f'[[pacs]]\nname = "vna"\nae = "PACS"\nhost = "127.0.0.1"\nport = {port}\n'
+        other = run("check", "--config", config(pacs + destination(port, 'verify = "vna"')))
+    assert asked.status == nobody.status == other.status == 0
+    assert "takes no storage commitment: results are confirmed by C-FIND" in asked.out
+    assert "takes no storage commitment: nothing confirms results" in nobody.out
+    assert "takes no storage commitment: results are confirmed by asking vna" in other.out
+
+
+def test_a_destination_that_nothing_is_sent_to_is_told(run, config: Config, models) -> None:
+    models(CLINICAL)
+    with pacs_with(*EVERYTHING) as port:
+        held = destination(port, 'ca_file = "ca.pem"').replace("research", "held")
+        done = run("check", "--config", config(held))
+    assert done.status == 0
+    notes = [words for verdict, words in told(done.out) if verdict == "note"]
+    assert len(notes) == 2
+    assert "results are kept in the node until they are let go" in notes[0]
+    assert "results cross the network in the clear" in notes[1]
+
+
+def test_a_destination_over_http_is_asked_without_storing_anything(
+    run, config: Config, models
+) -> None:
+    models(CLINICAL)
+    server = StowServer(lambda _: Answer(b"", 400))
+    web = '[[destination]]\nname = "vna"\nkind = "dicomweb"\nvisibility = "clinical"\n'
+    with served(server):
+        lone = run("check", "--config", config(f'{web}url = "{server.url}"\nverify = "none"'))
+        asked = run("check", "--config", config(f'{web}url = "{server.url}"'))
+    away = run("check", "--config", config(f'{web}url = "{server.url}"\nverify = "none"'))
+    assert [r.parts for r in server.requests] == [(), ()]
+    assert lone.status == 0
+    assert told(lone.out)[0] == ("ok", told(lone.out)[0][1])
+    assert "takes STOW-RS" in lone.out
+    assert asked.status == 1  # the double answers no QIDO-RS
+    assert "QIDO-RS: HTTP 501" in asked.out
+    assert 'set verify to a [[pacs]], or to "none"' in asked.out
+    assert away.status == 1
+    assert "is the archive running" in away.out
+
+
+def test_a_token_that_others_may_read_is_told(run, config: Config, models, tmp_path: Path) -> None:
+    models(CLINICAL)
+    (tmp_path / "token").write_text("s3cr3t")
+    (tmp_path / "token").chmod(0o644)
+    web = '[[destination]]\nname = "vna"\nkind = "dicomweb"\nurl = "http://127.0.0.1:1"\n'
+    done = run("check", "--config", config(web + 'token_file = "token"\nverify = "none"'))
+    assert f"others than its owner may read {tmp_path / 'token'}" in done.out
+    assert "s3cr3t" not in done.out
 
 
 @pytest.mark.parametrize("command", ["check", "serve", "studies", "pause"])

@@ -54,8 +54,8 @@ def deliver(catalog: Catalog, study: str, *ends: DeliveryState) -> None:
     row = ResultRow(f"{study}.9", SR, "sr", f"sr-{study}", "f", at(200))
     routes = [Route(f"pacs-{n}", "") for n in range(len(ends))]
     catalog.add_results(study, 1, [row], routes, "reported", at(201))
-    for delivery, end in zip(catalog.deliveries_of(study), ends, strict=True):
-        catalog.mark_delivery(delivery.delivery_id, end, at(202), last_error="refused")
+    for delivery, end in zip(catalog.deliveries.of_study(study), ends, strict=True):
+        catalog.deliveries.mark(delivery.delivery_id, end, at(202), last_error="refused")
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_show_tells_history_results_and_deliveries(on, catalog: Catalog) -> None
     ]
     text = on("show", "1.2").out
     assert text.startswith("1.2: delivering, revision 1\n2 instances; \n")
-    assert "sr\t1\tpacs-1\tfailed\t1\trefused" in text
+    assert "sr\t1\tpacs-1\tfailed\t1\trefused\t" in text
 
 
 def test_no_command_shows_who_the_patient_is(on, catalog: Catalog) -> None:
@@ -166,7 +166,7 @@ def test_retry_delivers_again_what_was_refused(on, catalog: Catalog) -> None:
     done = on("retry", "1.2")
     assert (done.status, done.out) == (0, "1 delivery is tried again\n")
     assert catalog.study("1.2").state is S.DELIVERING
-    assert [d.state for d in catalog.deliveries_of("1.2")] == [DeliveryState.PENDING]
+    assert [d.state for d in catalog.deliveries.of_study("1.2")] == [DeliveryState.PENDING]
 
 
 def test_retry_frees_a_held_study(on, catalog: Catalog) -> None:
@@ -188,7 +188,9 @@ def test_retry_leaves_a_study_alone_that_has_not_failed(
     before = catalog.study("1.2")
     done = on("retry", "1.2")
     assert (done.status, done.out) == (1, "")
-    assert f"the study is {before.state}; only a failed or a held one is retried" in done.err
+    assert (
+        f"the study is {before.state}; only a failed, held or withdrawn one is retried" in done.err
+    )
     assert catalog.study("1.2") == before
 
 

@@ -19,7 +19,8 @@ from pynetdicom.presentation import build_context
 
 from mome_node.delivery.association import Timeouts, association
 from mome_node.delivery.destination import Destination, Outgoing
-from mome_node.delivery.dimse import DimseSender, _Syntax, presentation_contexts
+from mome_node.delivery.dimse import DimseSender, presentation_contexts
+from mome_node.delivery.instance_file import Syntax
 from mome_node.errors import PermanentDeliveryError, SettingsError, TransientDeliveryError
 
 
@@ -219,7 +220,7 @@ def test_closing_the_receipts_early_ends_the_association(start_peer, make_object
 
 def test_more_contexts_than_an_association_can_hold_are_refused():
     syntaxes = [
-        _Syntax(SecondaryCaptureImageStorage, type(CTImageStorage)(f"1.2.{n}")) for n in range(129)
+        Syntax(SecondaryCaptureImageStorage, type(CTImageStorage)(f"1.2.{n}")) for n in range(129)
     ]
     with pytest.raises(PermanentDeliveryError, match="129"):
         presentation_contexts(syntaxes)

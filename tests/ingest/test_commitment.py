@@ -27,10 +27,10 @@ from structlog.testing import capture_logs
 
 from mome_node.catalog import commitments
 from mome_node.catalog.commitments import CommitmentLedger
+from mome_node.dicom.attribute_list import AttributeFault, AttributeRefusal
 from mome_node.dicom.commitment import COMMITMENT_CLASS, COMMITMENT_INSTANCE, ReferencedInstance
 from mome_node.errors import CatalogError
 from mome_node.ingest import commitment
-from mome_node.ingest.attribute_list import AttributeFault, AttributeRefusal
 from mome_node.ingest.availability import MAX_NOTICE_BYTES
 from mome_node.ingest.commitment import ActionStatus, read_request
 

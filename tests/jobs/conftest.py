@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
+from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, SegmentationStorage
 
 from mome_node.assembly.completeness import OnDeadline
 from mome_node.assembly.rules import AssemblyRules
@@ -25,8 +25,10 @@ from mome_node.assembly.study import plan_study
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import Arrival, EventRecord, StudyRecord
 from mome_node.catalog.states import StudyState
+from mome_node.delivery.confirmation import Confirmations
 from mome_node.delivery.doubles import MemorySender
 from mome_node.delivery.outbox import Outbox
+from mome_node.delivery.ports import Port
 from mome_node.dicom.patient import patient_mark
 from mome_node.dicom.uids import derived_uid
 from mome_node.jobs.archive_counts import ArchiveCounts, SeriesCounts
@@ -55,6 +57,7 @@ QUIET_S = 60.0
 DEADLINE_S = 1800.0
 HARD_LIMIT_S = 7200.0
 ASK_S = 15.0
+CLASSES = {"sr": Comprehensive3DSRStorage, "seg": SegmentationStorage}
 SYNTHETIC = InstalledModel("demo", "1", "d" * 64, "malignancy", True, False, "cpu")
 
 
@@ -84,6 +87,7 @@ class FakeEvaluator:
     faults: list[Exception | NotEvaluated] = field(default_factory=list)
     faults_of: dict[str, Exception] = field(default_factory=dict)
     unready: Exception | None = None
+    kinds: tuple[str, ...] = ("sr",)
     during: Callable[[], None] = lambda: None
 
     def prepare(self) -> None:
@@ -109,22 +113,23 @@ class FakeEvaluator:
         digest = inputs_digest(plan, contents_of(request.instances))
         request.out_dir.mkdir(parents=True, exist_ok=True)
         channels = tuple(ChannelUse(n, s.phase, s.time_s) for n, s in enumerate(plan.dce[1:]))
-        report = self._report(request, digest)
-        return Evaluated((report,), digest, request.out_dir / "f.json", channels=channels)
+        made = tuple(self._object(kind, request, digest) for kind in self.kinds)
+        return Evaluated(made, digest, request.out_dir / "f.json", channels=channels)
 
-    def _report(self, request: EvaluationRequest, digest: str) -> MadeObject:
+    def _object(self, kind: str, request: EvaluationRequest, digest: str) -> MadeObject:
         report = Dataset()
         report.file_meta = FileMetaDataset()
         report.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        report.SOPClassUID = Comprehensive3DSRStorage
-        report.SOPInstanceUID = derived_uid("sr", request.study_uid, str(request.revision), digest)
+        report.SOPClassUID = CLASSES[kind]
+        seed = (request.study_uid, str(request.revision), digest, str(request.issue))
+        report.SOPInstanceUID = derived_uid(kind, *seed)
         report.ContentDate = request.recorded_at.strftime("%Y%m%d")
         report.StudyInstanceUID = request.study_uid
         report.SeriesInstanceUID = derived_uid("series", report.SOPInstanceUID)
-        path = request.out_dir / "sr.dcm"
+        path = request.out_dir / f"{kind}.dcm"
         report.save_as(path, enforce_file_format=True)
         return MadeObject(
-            "sr",
+            kind,
             request.profiles[0].digest,
             report.SOPClassUID,
             report.SOPInstanceUID,
@@ -143,12 +148,15 @@ class Bench:
     sender: MemorySender = field(default_factory=MemorySender)
     models: tuple[InstalledModel, ...] = (SYNTHETIC,)
     destinations: tuple[str, ...] = ("pacs",)
+    policies: tuple[DestinationPolicy, ...] = ()
+    ports: Mapping[str, Port] = field(default_factory=dict)
     quiet_s: float = QUIET_S
     on_deadline: OnDeadline = OnDeadline.HOLD
     hard_limit_s: float = HARD_LIMIT_S
     rules: AssemblyRules = field(default_factory=AssemblyRules)
     pacs: SeriesCounts | None = None
     headers_kept: int = MAX_PLANES
+    not_evaluable_report: bool = False
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -167,9 +175,10 @@ class Bench:
                 self.quiet_s,
                 DEADLINE_S,
                 "MOME",
-                tuple(DestinationPolicy(name) for name in self.destinations),
+                self.policies or tuple(DestinationPolicy(name) for name in self.destinations),
                 hard_limit_s=self.hard_limit_s,
                 on_deadline=self.on_deadline,
+                not_evaluable_report=self.not_evaluable_report,
             ),
             models=self.models,
             evaluator=self.evaluator,
@@ -177,10 +186,13 @@ class Bench:
             clock=self.clock.wall,
             headers=KnownHeaders(self.headers_kept),
         )
-        senders = {"pacs": self.sender}
-        outbox = Outbox(self.catalog, self.store.open, senders, clock=self.clock.wall)
+        ledger, ports = self.catalog.deliveries, self.ports or {"pacs": Port(self.sender)}
+        outbox = Outbox(ledger, self.store.open, ports, clock=self.clock.wall)
+        confirmations = Confirmations(ledger, self.store.open, ports, clock=self.clock.wall)
         archive = ArchiveCounts(self.pacs, ASK_S, self.clock.monotonic) if self.pacs else None
-        self.runner = Runner(self.catalog, self.stages, outbox, self.clock.monotonic, archive)
+        self.runner = Runner(
+            self.catalog, self.stages, outbox, confirmations, self.clock.monotonic, archive
+        )
 
     def receive(self, datasets: Iterable[Dataset], *, may_reject: bool = False) -> None:
         """Keep and index instances, many in one transaction."""
@@ -220,7 +232,15 @@ class Bench:
         self.runner.assembly_turn()
         self.runner.evaluation_turn()
         self.runner.retry_turn()
+        self.deliver()
+
+    def deliver(self) -> None:
+        """One turn of all that sends."""
+        for destination in self.runner.destinations:
+            destination.sending_turn()
+            destination.confirmation_turn()
         self.runner.delivery_turn()
+        self.runner.rejection_turn()
 
     def fall_quiet(self) -> None:
         """Let the quiet time pass, with assembly looking on and nothing else at work."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from mome_node.catalog.commitments import AskingPeer
 from mome_node.delivery.commitment_check import CommitmentCheck
 from mome_node.delivery.commitment_reports import CommitmentReports
+from mome_node.delivery.confirmation import Confirmations
 from mome_node.delivery.outbox import Outbox
 from mome_node.dicom.commitment import ReferencedInstance
 from mome_node.jobs.runner import Runner
@@ -38,8 +39,13 @@ def test_peers_are_told_also_while_the_node_is_paused(bench):
         listener_of=lambda _peer: None,
         clock=bench.clock.wall,
     )
+    deliveries = bench.catalog.deliveries
     runner = Runner(
-        bench.catalog, bench.stages, Outbox(bench.catalog, bench.store.open, {}), reports=reports
+        bench.catalog,
+        bench.stages,
+        Outbox(deliveries, bench.store.open, {}),
+        Confirmations(deliveries, bench.store.open, {}),
+        reports=reports,
     )
     ledger.open("1.2.9", PEER, [MISSING], bench.clock.now)
     bench.catalog.pause("maintenance", bench.clock.now)

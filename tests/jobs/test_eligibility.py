@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from mome_node.assembly.plan import Stack, StudyPlan, Verdict
+from mome_node.assembly.plan import Role, SeriesRole, Stack, StudyPlan, Verdict
 from mome_node.assembly.rules import AssemblyRules
 from mome_node.dicom.header import FrameFacts, FrameRef, InstanceFacts
+from mome_node.dicom.reason_codes import NO_MODEL
 from mome_node.fitness.checks import Outcome
 from mome_node.fitness.knowledge import Known
 from mome_node.fitness.policy import PackageFitness, Policy, SiteFitness
@@ -16,10 +17,12 @@ from mome_node.jobs.eligibility import (
     NO_CLINICAL_MODEL,
     judge_headers,
     no_model_reason,
+    refusal_reasons,
     refusals,
     rules_for,
 )
 from mome_node.jobs.requests import InstalledModel
+from mome_node.jobs.unevaluated import not_evaluable_study
 from mome_node.mome.statement import (
     BEFORE_TREATMENT,
     BILATERAL,
@@ -235,6 +238,39 @@ def test_one_reason_for_all_is_told_once() -> None:
     refused = refusals([synthetic, replace(synthetic, task="tnbc")], plan(), [IMAGE])
     assert no_model_reason(refused) == "[synthetic-weights] no clinical model installed"
     assert no_model_reason(()) == NO_CLINICAL_MODEL  # nothing is installed at all
+
+
+def test_the_checks_that_forbid_every_model_are_told_with_their_codes() -> None:
+    synthetic = replace(CLINICAL, synthetic=True)
+    assert refusal_reasons(refusals([synthetic, TNBC], plan(), [IMAGE])) == (
+        ("synthetic-weights", "malignancy: no clinical model installed"),
+        (
+            "condition-not-asserted",
+            (
+                "tnbc: condition unknown: histology-proven invasive cancer is not asserted for "
+                "this study"
+            ),
+        ),
+    )
+    alike = [synthetic, replace(synthetic, task="tnbc")]
+    once = (("synthetic-weights", "no clinical model installed"),)
+    assert refusal_reasons(refusals(alike, plan(), [IMAGE])) == once
+    assert refusal_reasons(()) == ((NO_MODEL, NO_CLINICAL_MODEL),)
+
+
+def test_a_study_that_nothing_evaluates_is_told_with_the_models_asked_and_its_series() -> None:
+    seen = SeriesRole("1.3", 4, "dyn", Role.DCE, "contrast and 3 phases")
+    made = replace(plan(), series=(seen,), warnings=("a warning",), synthetic=True)
+    demo = replace(CLINICAL, synthetic=True)
+    refused = refusals([TNBC], made, [IMAGE])
+    said = not_evaluable_study(made, refusal_reasons(refused), [demo, TNBC], refused)
+    assert said.study_uid == "1"
+    assert [r.code for r in said.reasons] == ["condition-not-asserted"]
+    assert [(m.task, m.name) for m in said.models] == [("tnbc", "clinic")]
+    assert [(s.number, s.role, s.used_as) for s in said.series] == [(4, "dce", None)]
+    assert (said.warnings, said.synthetic, said.demonstration) == (("a warning",), True, False)
+    assert not_evaluable_study(made, said.reasons, [demo]).demonstration
+    assert not not_evaluable_study(made, said.reasons, []).demonstration
 
 
 # What the primary model prefers

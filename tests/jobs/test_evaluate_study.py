@@ -13,17 +13,25 @@ import pytest
 from pydicom import dcmread
 
 from mome_node.assembly.rules import AssemblyRules
+from mome_node.dicom.reason_codes import Reason
+from mome_node.errors import InvalidResultError
 from mome_node.fitness.checks import Outcome
 from mome_node.fitness.knowledge import Known
 from mome_node.fitness.policy import SiteFitness
 from mome_node.jobs.evaluate_study import evaluate_study, sources_from
 from mome_node.jobs.models import LoadedModel, ModelChoice, load_models
-from mome_node.jobs.requests import Evaluated, EvaluationRequest, NotEvaluated
+from mome_node.jobs.requests import (
+    NOT_TRIED_AGAIN,
+    Evaluated,
+    EvaluationRequest,
+    NotEvaluated,
+)
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import PhantomExam, Protocol, Vendor
 from mome_node.phantom.render import render_exam
 from mome_node.results.context import Predecessor
 from mome_node.results.profile import ResultProfile
+from mome_node.results.result_set import encode
 from mome_node.volumes.volume import Volume
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -96,6 +104,21 @@ def test_same_request_gives_the_same_bytes(files, models, tmp_path):
     assert (report.ContentDate, report.ContentTime[:6]) == ("20260101", "120000")
 
 
+def test_an_object_that_is_not_valid_fails_the_evaluation_and_is_not_tried_again(
+    files, models, tmp_path, monkeypatch
+):
+    def without_manufacturer(dataset):
+        del dataset.Manufacturer
+        return encode(dataset)
+
+    monkeypatch.setattr("mome_node.jobs.evaluate_study.encode", without_manufacturer)
+    with pytest.raises(InvalidResultError) as caught:
+        evaluate_study(request(files, tmp_path), models)
+    told = str(caught.value)
+    assert told.startswith("the sr object is not valid and is not sent: Manufacturer is missing")
+    assert told.endswith(NOT_TRIED_AGAIN)
+
+
 def test_phases_that_the_model_read_are_told_with_their_seconds(files, models, tmp_path):
     outcome = evaluate_study(request(files, tmp_path), models)
     told = json.loads(outcome.findings_path.read_text())["channels"]
@@ -129,7 +152,10 @@ def test_report_warns_of_what_the_study_was_evaluated_without(files, models, tmp
 
 def test_synthetic_package_refuses_a_patient(files, models, tmp_path):
     outcome = evaluate_study(request(of_a_patient(files, tmp_path), tmp_path), models)
-    assert outcome == NotEvaluated("[synthetic-weights] no clinical model installed")
+    assert outcome == NotEvaluated(
+        "[synthetic-weights] no clinical model installed",
+        reasons=(Reason("synthetic-weights", "no clinical model installed"),),
+    )
     assert not (tmp_path / "out").exists()
 
 

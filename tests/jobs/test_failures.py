@@ -282,11 +282,11 @@ def test_every_stage_done_twice_changes_nothing(bench, images):
     with pytest.raises(TransitionRefusedError):
         bench.stages.evaluate(images.study_uid)
     delivering = bench.study()
-    bench.runner.delivery_turn()
+    bench.deliver()
     events = bench.events()
     with pytest.raises(TransitionRefusedError):
         bench.stages.settle(delivering)
-    bench.runner.delivery_turn()
+    bench.deliver()
     bench.stages.retry(bench.study())
     assert bench.events() == events
     assert bench.sender.received == bench.reports()

@@ -225,8 +225,8 @@ def test_note_that_comes_while_the_pacs_is_down_withdraws_what_was_not_sent(benc
     bench.wait()
     assert (bench.state, bench.study().revision) == (StudyState.DELIVERED, 2)
     assert bench.sender.received == bench.reports()[1:]
-    deliveries = bench.catalog.deliveries_of(images.study_uid)
-    assert [d.state for d in deliveries] == [DeliveryState.WITHDRAWN, DeliveryState.SENT]
+    deliveries = bench.catalog.deliveries.of_study(images.study_uid)
+    assert [d.state for d in deliveries] == [DeliveryState.WITHDRAWN, DeliveryState.ACCEPTED]
 
 
 def test_late_image_alone_does_not_hold_back_what_is_on_its_way(bench, images):

@@ -28,9 +28,10 @@ def test_late_image_that_is_read_opens_a_revision_whose_report_names_its_predece
     assert (bench.state, bench.study().revision) == (StudyState.DELIVERED, 2)
     request = bench.evaluator.requests[-1]
     assert request.revision == 2
-    assert request.predecessor is not None
-    assert request.predecessor.sop_instance_uid == first
-    assert request.predecessor.sop_class_uid == SR
+    ((_, predecessor),) = request.predecessors
+    assert (predecessor.sop_instance_uid, predecessor.sop_class_uid) == (first, SR)
+    assert request.replaces is not None
+    assert (request.replaces.revision, request.replaces.cause) == (1, "late instances")
     assert len(bench.reports()) == 2
     assert bench.sender.received == bench.reports()
 

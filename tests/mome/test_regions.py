@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from mome_node.dicom.geometry import Grid
@@ -41,6 +43,19 @@ KEYS = {
     "oblique": grid_of((160, 160, 60), (2.0, 2.0, 2.5), axes=turned(25, 2) @ turned(17, 0)),
     "sagittal": grid_of((120, 80, 150), (2, 2, 2.2), axes=[[0, 1, 0], [0, 0, -1], [1, 0, 0]]),
     "feet first": grid_of((160, 120, 60), (2.0, 2.0, 2.5), axes=np.diag([-1.0, 1.0, -1.0])),
+    "reversed": grid_of((160, 120, 60), (2.0, 2.0, 2.5), axes=np.diag([1.0, 1.0, -1.0])),
+    "prone": grid_of((160, 120, 60), (2.0, 2.0, 2.5), axes=np.diag([-1.0, -1.0, 1.0])),
+    "feet first prone": grid_of((160, 120, 60), (2.0, 2.0, 2.5), axes=np.diag([1.0, -1.0, -1.0])),
+    "sagittal reversed": grid_of(
+        (120, 80, 150), (2, 2, 2.2), axes=[[0, 1, 0], [0, 0, -1], [-1, 0, 0]]
+    ),
+    "coronal": grid_of((160, 80, 120), (2, 2, 2.2), axes=[[1, 0, 0], [0, 0, -1], [0, 1, 0]]),
+    "coronal feet first": grid_of(
+        (160, 80, 120), (2, 2, 2.2), axes=[[-1, 0, 0], [0, 0, 1], [0, 1, 0]]
+    ),
+    "oblique prone": grid_of(
+        (160, 160, 60), (2.0, 2.0, 2.5), axes=turned(25, 2) @ np.diag([-1.0, -1.0, 1.0])
+    ),
     "coarse": grid_of((24, 20, 10), (15.0, 15.0, 17.0)),
 }
 
@@ -101,6 +116,33 @@ def test_regions_are_ranked_by_their_share_and_named_by_side():
     first, second = (r.share for r in found.regions)
     assert 0 < second < first < 1
     assert first + second + found.share_outside <= 1.0 + 1e-6
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_side_is_the_patients_whatever_way_the_images_lie(name):
+    key = key_volume(name)
+    found = find_regions(attribution_at([RIGHT, LEFT], [0.6, 1.0]), key, breasts())
+    assert [r.laterality for r in found.regions] == ["L", "R"]
+    for region, sign in zip(found.regions, (1, -1), strict=True):
+        places = [key.grid.to_patient(tuple(i))[0] for i in np.argwhere(region.mask)]
+        assert min(sign * x for x in places) > 0  # all of it at that side: +x is the left
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    angles=st.tuples(*[st.floats(-180, 180)] * 3),
+    mirrored=st.booleans(),
+    point=st.sampled_from([LEFT, RIGHT]),
+)
+def test_side_is_the_patients_however_the_images_are_turned(angles, mirrored, point):
+    axes = turned(angles[0], 0) @ turned(angles[1], 1) @ turned(angles[2], 2)
+    axes = np.diag([1.0, 1.0, -1.0 if mirrored else 1.0]) @ axes
+    grid = grid_of((70, 70, 70), (4.0, 4.0, 4.0), axes=axes)
+    key = Volume(np.zeros(grid.shape, dtype=np.float32), grid)
+    (region,) = find_regions(attribution_at([point], [1.0]), key, breasts()).regions
+    assert region.laterality == ("L" if point is LEFT else "R")
+    middle = grid.to_patient(ndimage.center_of_mass(region.mask))
+    assert np.linalg.norm(np.subtract(middle, point)) < 4.0  # one voxel
 
 
 def test_masks_of_neighbouring_regions_do_not_overlap():

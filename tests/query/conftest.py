@@ -19,8 +19,9 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Ver
 
 from mome_node.delivery.association import Timeouts, association
 from mome_node.delivery.destination import Destination
+from mome_node.http_client import Service
 from mome_node.query.cfind import CFindQuery
-from mome_node.query.dicomweb import DicomWeb, Service
+from mome_node.query.dicomweb import DicomWeb
 from mome_node.query.rate import RateLimiter
 from mome_node.query.records import QueryLimits
 

@@ -17,7 +17,12 @@ from pydicom.filereader import read_dataset
 from pynetdicom.sop_class import Verification
 
 from mome_node.dicom.element_values import FOREIGN_ERRORS, Elements
-from mome_node.errors import AnswerTooLargeError, ArchiveUnavailableError, QueryRefusedError
+from mome_node.errors import (
+    AnswerTooLargeError,
+    ArchiveUnavailableError,
+    ContradictoryAnswerError,
+    QueryRefusedError,
+)
 from mome_node.query.answers import SERIES_KEYS, STUDY_KEYS, series_record, study_record
 from mome_node.query.records import QueryLimits
 
@@ -124,11 +129,60 @@ def test_series_come_once_and_those_of_another_study_never(find_peer):
     assert peer.asked[0].QueryRetrieveLevel == "SERIES"
 
 
+def test_one_study_comes_with_what_identifies_patient_and_order(find_peer):
+    told = study(PatientID="7", AccessionNumber="", IssuerOfPatientID="H")
+    peer = find_peer(answering(study("1.2.4", PatientID="8"), told, told))
+    found = peer.query().study("1.2.3")
+    assert found is not None
+    assert (found.patient_id, found.issuer_of_patient_id, found.accession_number) == ("7", "H", "")
+    (asked,) = peer.asked
+    assert (asked.QueryRetrieveLevel, asked.StudyInstanceUID) == ("STUDY", "1.2.3")
+    assert {"PatientID", "IssuerOfPatientID", "AccessionNumber"} <= {e.keyword for e in asked}
+
+
+def test_what_an_archive_leaves_out_is_none_and_what_it_gives_empty_is_empty(find_peer):
+    found = find_peer(answering(study(PatientID=""))).query().study("1.2.3")
+    assert found is not None
+    assert (found.patient_id, found.issuer_of_patient_id, found.accession_number) == (
+        "",
+        None,
+        None,
+    )
+
+
+def test_a_study_that_is_gone_is_none_and_one_of_two_patients_is_told(find_peer):
+    assert find_peer(answering()).query().study("1.2.3") is None
+    assert find_peer(answering(study("1.2.4"))).query().study("1.2.3") is None
+    twice = answering(study(PatientID="7"), study(PatientID="8"))
+    with pytest.raises(ContradictoryAnswerError, match="different patients") as caught:
+        find_peer(twice).query().study("1.2.3")
+    assert "7" not in str(caught.value)
+
+
+def test_instances_of_a_series_are_asked_for_at_the_image_level(find_peer):
+    def image(uid: str, **values: object) -> Dataset:
+        return study("1.2.3", SeriesInstanceUID="1.2.3.1", SOPInstanceUID=uid, **values)
+
+    bare = Dataset()
+    bare.SOPInstanceUID = "1.2.3.1.2"
+    elsewhere = study("1.2.3", SeriesInstanceUID="1.2.3.9", SOPInstanceUID="1.2.3.9.1")
+    peer = find_peer(answering(image("1.2.3.1.1"), bare, image(""), elsewhere))
+    found = peer.query().instances_of_series("1.2.3", "1.2.3.1")
+    assert found == {"1.2.3.1.1", "1.2.3.1.2"}
+    (asked,) = peer.asked
+    assert asked.QueryRetrieveLevel == "IMAGE"
+    assert (asked.StudyInstanceUID, asked.SeriesInstanceUID) == ("1.2.3", "1.2.3.1")
+
+
 @pytest.mark.parametrize("uid", ["", "*", "1.2.*", "1.2.3\\1.2.4", "../1", "1.2.3 ", "1" * 65])
 def test_a_uid_that_is_none_is_never_sent(find_peer, uid):
     peer = find_peer(answering())
     with pytest.raises(QueryRefusedError, match="no UID"):
         peer.query().series_of_study(uid)
+    with pytest.raises(QueryRefusedError, match="no UID"):
+        peer.query().study(uid)
+    with pytest.raises(QueryRefusedError, match="no UID"):
+        peer.query().instances_of_series("1.2.3", uid)
     assert peer.asked == []
 
 

@@ -17,6 +17,7 @@ from pydicom.datadict import tag_for_keyword
 from mome_node.errors import (
     AnswerTooLargeError,
     ArchiveUnavailableError,
+    ContradictoryAnswerError,
     MalformedAnswerError,
     QueryError,
     QueryRefusedError,
@@ -136,6 +137,42 @@ def test_instances_of_a_study_come_with_their_series(serve):
     assert QidoQuery(gone.web()).instances_of_study("1.2.3") == ()
 
 
+def test_one_study_comes_with_what_identifies_patient_and_order(serve):
+    empty = {tag("AccessionNumber"): {"vr": "SH"}}
+    archive = serve(lambda *_: Answer([study("1.2.4"), study(PatientID="7") | empty]))
+    found = QidoQuery(archive.web()).study("1.2.3")
+    assert found is not None
+    assert (found.patient_id, found.issuer_of_patient_id, found.accession_number) == ("7", None, "")
+    ((path, parameters),) = archive.asked
+    assert (path, parameters["StudyInstanceUID"]) == ("/dicom-web/studies", ["1.2.3"])
+    assert {"PatientID", "AccessionNumber"} <= set(parameters["includefield"])
+
+
+def test_a_study_that_is_gone_is_none_and_one_of_two_patients_is_told(serve):
+    assert QidoQuery(serve(lambda *_: Answer(status=204)).web()).study("1.2.3") is None
+    twice = serve(lambda *_: Answer([study(PatientID="7"), study(PatientID="8")]))
+    with pytest.raises(ContradictoryAnswerError, match="different patients"):
+        QidoQuery(twice.web()).study("1.2.3")
+
+
+def test_an_address_without_a_service_is_not_taken_for_a_study_that_is_gone(serve):
+    with pytest.raises(QueryRefusedError, match="no DICOMweb service"):
+        QidoQuery(serve(lambda *_: Answer(status=404)).web()).study("1.2.3")
+
+
+def test_instances_of_a_series_come_page_by_page(serve):
+    archive = serve(paged([
+        *(entry(SOPInstanceUID=f"1.2.3.1.{n}") for n in range(PAGE + 1)),
+        entry(SOPInstanceUID="../x"),
+        entry(SOPInstanceUID="1.2.3.9.1", SeriesInstanceUID="1.2.3.9"),
+    ]))  # fmt: skip
+    found = QidoQuery(archive.web()).instances_of_series("1.2.3", "1.2.3.1")
+    assert found == {f"1.2.3.1.{n}" for n in range(PAGE + 1)}
+    assert archive.asked[0][0] == "/dicom-web/studies/1.2.3/series/1.2.3.1/instances"
+    gone = serve(lambda *_: Answer(status=404))
+    assert QidoQuery(gone.web()).instances_of_series("1.2.3", "1.2.3.1") == frozenset()
+
+
 def test_a_study_that_the_archive_does_not_have_has_no_series(serve):
     assert QidoQuery(serve(lambda *_: Answer(status=404)).web()).series_of_study("1.2.3") == ()
 
@@ -145,6 +182,10 @@ def test_a_uid_that_is_none_is_never_sent(serve, uid):
     archive = serve(paged([]))
     with pytest.raises(QueryRefusedError, match="no UID"):
         QidoQuery(archive.web()).series_of_study(uid)
+    with pytest.raises(QueryRefusedError, match="no UID"):
+        QidoQuery(archive.web()).study(uid)
+    with pytest.raises(QueryRefusedError, match="no UID"):
+        QidoQuery(archive.web()).instances_of_series("1.2.3", uid)
     assert archive.asked == []
 
 

@@ -56,6 +56,13 @@ AFFINES = {
     "coronal": _affine((7, 0, 0), (0, 0, -6), (0, 3.5, 0)),
     "oblique": _affine((7 * _C, 7 * _S, 0), (-6 * _S, 6 * _C, 0), (0, 0, 3.5)),
     "oblique tilted": _affine((7, 0, 0), (0, 6 * _C, 6 * _S), (0, -3.5 * _S, 3.5 * _C)),
+    "feet first": _affine((-7, 0, 0), (0, 6, 0), (0, 0, -3.5)),
+    "feet first prone": _affine((7, 0, 0), (0, -6, 0), (0, 0, -3.5)),
+    "prone reversed": _affine((-7, 0, 0), (0, -6, 0), (0, 0, -3.5)),
+    "sagittal reversed": _affine((0, 7, 0), (0, 0, -6), (-3.5, 0, 0)),
+    "sagittal prone": _affine((0, -7, 0), (0, 0, -6), (3.5, 0, 0)),
+    "coronal feet first": _affine((-7, 0, 0), (0, 0, 6), (0, 3.5, 0)),
+    "prone oblique": _affine((-7 * _C, -7 * _S, 0), (6 * _S, -6 * _C, 0), (0, 0, 3.5)),
 }
 
 
@@ -208,7 +215,7 @@ def _findings(volume: Volume, regions: int) -> Findings:
 
 @pytest.fixture
 def make_exam() -> Callable[..., Exam]:
-    """Factory of exams: orientation, IOD, number of regions and the patient's name."""
+    """Factory of exams: orientation or affine, IOD, number of regions and the patient's name."""
 
     def make(
         orientation: str = "axial",
@@ -216,9 +223,10 @@ def make_exam() -> Callable[..., Exam]:
         regions: int = 2,
         name: str = "Doe^Jane",
         character_set: str | list[str] = "ISO_IR 100",
+        affine: Any = None,
         **header: Any,
     ) -> Exam:
-        grid = Grid(SHAPE, AFFINES[orientation])
+        grid = Grid(SHAPE, AFFINES[orientation] if affine is None else affine)
         build = _classic if iod == "classic" else _enhanced
         sources = build(grid, lambda: _patient(name, character_set, **header))
         if iod == "classic":

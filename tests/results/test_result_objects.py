@@ -16,6 +16,7 @@ from pydicom.config import IGNORE
 
 from mome_node.errors import ResultError
 from mome_node.results.context import Predecessor, ResultContext
+from mome_node.results.iod_check import iod_faults
 from mome_node.results.profile import ResultProfile
 from mome_node.results.result_set import ResultSet, encode, make_results
 from mome_node.volumes.volume import Modality
@@ -45,6 +46,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Japanese name": {"name": JAPANESE[0], "character_set": JAPANESE[1]},
     "no Latin alphabet but UTF-8": {"name": "이^순신", "character_set": "ISO_IR 192"},
 }
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_our_own_check_finds_no_fault_in_any_object(
+    variant: str, make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    for dataset in _datasets(_results(make_exam(**VARIANTS[variant]), context)).values():
+        assert iod_faults(dataset) == ()
 
 
 @pytest.mark.peer("dciodvfy")

@@ -10,19 +10,27 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
 from mome_node.errors import ResultError
 from mome_node.results.context import ResultContext
+from mome_node.results.profile import ResultProfile
 from mome_node.results.result_set import encode, make_results
+from mome_node.results.seg import frame_count, seg_left_out
 
-ORIENTATIONS = ["axial", "reversed", "prone", "sagittal", "coronal", "oblique", "oblique tilted"]
+ORIENTATIONS = [
+    *("axial", "reversed", "prone", "sagittal", "coronal", "oblique", "oblique tilted"),
+    *("feet first", "feet first prone", "prone reversed", "prone oblique"),
+    *("sagittal reversed", "sagittal prone", "coronal feet first"),
+]
 
 
 def _seg(exam: Any, context: ResultContext) -> Dataset:
-    results = make_results(exam.findings, context, exam.headers)
-    (seg,) = [o.dataset for o in results.objects if o.kind == "seg"]
-    return dcmread(BytesIO(encode(seg)))
+    alone = replace(context, profile=replace(context.profile, objects=("seg",)))
+    (seg,) = make_results(exam.findings, alone, exam.headers).objects
+    return dcmread(BytesIO(encode(seg.dataset)))
 
 
 def _marked_places(seg: Dataset, segment: int) -> set[tuple[float, ...]]:
@@ -65,6 +73,45 @@ def test_every_voxel_lies_where_the_mask_lies(
             for index in np.argwhere(region.mask)
         }
         assert _marked_places(seg, number) == expected
+
+
+def rotation(x: float, y: float, z: float) -> Any:
+    """Orthonormal directions of columns, rows and slices, turned about the axes (radians)."""
+    turned = np.eye(3)
+    for angle, (i, j) in ((x, (1, 2)), (y, (0, 2)), (z, (0, 1))):
+        about = np.eye(3)
+        about[i, i] = about[j, j] = np.cos(angle)
+        about[i, j], about[j, i] = -np.sin(angle), np.sin(angle)
+        turned = about @ turned
+    return turned
+
+
+ANGLES = st.floats(-np.pi, np.pi)
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(angles=st.tuples(ANGLES, ANGLES, ANGLES), mirrored=st.booleans(), enhanced=st.booleans())
+def test_every_voxel_lies_where_the_mask_lies_however_the_patient_lies(
+    angles: tuple[float, float, float],
+    mirrored: bool,
+    enhanced: bool,
+    make_exam: Callable[..., Any],
+    context: ResultContext,
+) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = rotation(*angles) @ np.diag((7, 6, -3.5 if mirrored else 3.5))
+    affine[:3, 3] = (12.5, -80.25, 33.0)
+    exam = make_exam(affine=affine, iod="enhanced" if enhanced else "classic", regions=2)
+    seg = _seg(exam, context)
+    for number, region in enumerate(exam.findings.regions, start=1):
+        found = np.array(sorted(_marked_places(seg, number)))
+        grid = exam.findings.key_volume.grid
+        expected = np.array([grid.to_patient(tuple(i)) for i in np.argwhere(region.mask)])
+        nearest = np.linalg.norm(found[:, None] - expected[None], axis=-1).min(axis=1)
+        assert len(found) == len(expected)
+        assert nearest.max() < 0.05  # mm
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -149,6 +196,68 @@ def test_empty_frames_are_left_out(make_exam: Callable[..., Any], context: Resul
     filled = sum(int(r.mask.any(axis=(0, 1)).sum()) for r in exam.findings.regions)
     assert seg.NumberOfFrames == filled
     assert seg.pixel_array.reshape(filled, -1).any(axis=1).all()
+
+
+@pytest.mark.parametrize("iod", ["classic", "enhanced"])
+def test_every_slice_has_a_frame_of_every_region_where_the_profile_wants_it(
+    iod: str, make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam(iod=iod, regions=3)
+    profile = ResultProfile(empty_frames=True)
+    seg = _seg(exam, replace(context, profile=profile))
+    volume = exam.findings.key_volume
+    assert seg.NumberOfFrames == 3 * volume.grid.shape[2] == frame_count(exam.findings, profile)
+    named = []
+    for groups, pixels in zip(seg.PerFrameFunctionalGroupsSequence, seg.pixel_array, strict=True):
+        position = [float(v) for v in groups.PlanePositionSequence[0].ImagePositionPatient]
+        z = round(volume.grid.to_index(tuple(position))[2])
+        (source,) = groups.DerivationImageSequence[0].SourceImageSequence
+        assert source.ReferencedSOPInstanceUID == volume.frames[z].sop_instance_uid
+        region = exam.findings.regions[_segment_number(seg, groups) - 1]
+        np.testing.assert_array_equal(pixels.astype(bool), region.mask[:, :, z].T)
+        named.append((region.number, z))
+    assert len(set(named)) == seg.NumberOfFrames
+
+
+def test_segmentation_with_more_frames_than_the_limit_is_left_out_and_the_reason_is_told(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam(regions=2)
+    count = frame_count(exam.findings, context.profile)
+    for limit, kinds in ((count, ["sr", "seg"]), (count - 1, ["sr"])):
+        profile = ResultProfile(max_frames=limit)
+        results = make_results(exam.findings, replace(context, profile=profile), exam.headers)
+        assert [o.kind for o in results.objects] == kinds
+        assert bool(seg_left_out(exam.findings, profile)) is (kinds == ["sr"])
+    told = seg_left_out(exam.findings, profile)
+    assert f"{count} frames" in told
+    assert f"at most {count - 1}" in told
+
+
+def test_empty_frames_count_towards_the_limit(make_exam: Callable[..., Any]) -> None:
+    findings = make_exam(regions=2).findings
+    slices = findings.key_volume.grid.shape[2]
+    assert seg_left_out(findings, ResultProfile(max_frames=2 * slices, empty_frames=True)) == ""
+    assert seg_left_out(findings, ResultProfile(max_frames=2 * slices - 1, empty_frames=True))
+
+
+def test_many_regions_make_as_many_segments(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam(regions=1)
+    (region,) = exam.findings.regions
+    regions = []
+    for number in range(1, 41):
+        mask = np.zeros_like(region.mask)
+        mask[number % 40, 3:9, number % 10] = True
+        regions.append(
+            replace(region, number=number, tracking_uid=f"2.25.{2000 + number}", mask=mask)
+        )
+    many = replace(exam, findings=replace(exam.findings, regions=tuple(regions)))
+    seg = _seg(many, context)
+    assert len(seg.SegmentSequence) == seg.NumberOfFrames == 40
+    for number, one in enumerate(regions, start=1):
+        assert len(_marked_places(seg, number)) == one.mask.sum()
 
 
 def test_there_is_no_seg_without_a_region(

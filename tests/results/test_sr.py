@@ -19,7 +19,10 @@ from mome_node.fitness.checks import Outcome
 from mome_node.mome.prediction import Prediction
 from mome_node.results.context import ResultContext
 from mome_node.results.findings import FitnessFinding, ModelIdentity, TaskScore
+from mome_node.results.profile import ResultProfile
 from mome_node.results.result_set import encode, make_results
+from mome_node.results.sources import SourceImages
+from mome_node.results.sr import make_report
 from mome_node.results.wording import statements
 from mome_node.volumes.volume import Modality
 
@@ -333,3 +336,100 @@ def test_what_the_site_knows_is_told_as_such_and_not_as_unassessed(
     texts = [s.text for s in statements(known, context.profile)]
     assert "Known from the site, not from the images: implants." in texts
     assert "Not assessed: prior exams." in texts
+
+
+# As a destination wants it
+
+
+def test_a_destination_may_have_the_scores_in_a_group_of_the_whole_exam(
+    make_exam: Callable[..., Any], context: ResultContext, dciodvfy: Any, tmp_path: Path
+) -> None:
+    exam = make_exam(regions=2)
+    wanted = replace(context, profile=ResultProfile(study_scores="group"))
+    report = _sr(exam, wanted)
+    first, *others = _groups(report)
+    assert _tracking(first)[0] == "Exam scores"
+    assert _numbers(first)["Exam malignancy score"] == ("63", "%")
+    assert not any(item.ValueType == "SCOORD" for item in first.ContentSequence)
+    assert [_tracking(group)[1] for group in others] == [
+        region.tracking_uid for region in exam.findings.regions
+    ]
+    assert [_numbers(group)["Share of attribution"][0] for group in others] == ["40", "20"]
+    assert not any("The box named Evaluated field" in text for text in _texts(report))
+    (group,) = hd.sr.Comprehensive3DSR.from_dataset(report).content.get_image_measurement_groups()
+    assert len(group.get_measurements()) == 5
+    path = tmp_path / "sr.dcm"
+    path.write_bytes(encode(report))
+    assert dciodvfy(path) == []
+
+
+def test_regions_without_a_segmentation_are_outlined_with_their_share(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam(regions=2)
+    wanted = replace(context, profile=ResultProfile(objects=("sr",)))
+    report = _sr(exam, wanted)
+    _, *planar = _groups(report)
+    assert [_tracking(group) for group in planar] == [
+        (region.tracking_id, region.tracking_uid) for region in exam.findings.regions
+    ]
+    shares = [_numbers(group)["Share of attribution"][0] for group in planar]
+    assert shares == ["40", "20"]
+    assert all(any(i.ValueType == "SCOORD" for i in g.ContentSequence) for g in planar)
+    assert not any("There is no segmentation" in text for text in _texts(report))
+
+
+def test_a_segmentation_that_was_left_out_is_told_of(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam(regions=1)
+    sources = SourceImages(exam.headers, exam.findings.key_volume)
+    why = "it would have 412 frames, more than the 300 that the destination takes"
+    report = make_report(exam.findings, context, sources, None, seg_left_out=why)
+    assert (
+        "There is no segmentation of the regions: it would have 412 frames, more than the 300 that "
+        "the destination takes. Each is outlined here on the slice where it is largest."
+    ) in list(_texts(report))
+
+
+def test_results_for_the_clinic_have_the_sites_label_alone(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    wanted = replace(context, profile=ResultProfile(audience="clinical", label="for Dr. X"))
+    report = _sr(make_exam(), wanted)
+    assert report.SeriesDescription == "MOME SR: for Dr. X"
+    assert next(_texts(report)) == "for Dr. X"
+    assert next(_texts(_sr(make_exam(), context))).startswith("RESEARCH, ")
+
+
+def test_the_label_comes_first_and_then_the_conclusion(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    report = _sr(make_exam(), context)
+    items = _child(report, "Qualitative Evaluations").ContentSequence
+    assert [_name(item) for item in items[:2]] == ["Label", "Conclusion"]
+    concept = items[1].ConceptNameCodeSequence[0]
+    assert (concept.CodeValue, concept.CodingSchemeDesignator) == ("121077", "DCM")
+
+
+def test_times_of_phases_and_the_b_value_are_numbers_with_units(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam(regions=0)
+    dynamic, scout = exam.findings.series
+    series = (
+        replace(dynamic, times_s=(0.0, 92.44)),
+        replace(scout, used_as="dwi", frames=exam.findings.key_volume.frames[:1]),
+    )
+    exam = replace(exam, findings=replace(exam.findings, series=series))
+    dce, dwi = _child(_sr(exam, context), "Image Library").ContentSequence
+    times = [
+        item.MeasuredValueSequence[0]
+        for item in dce.ContentSequence
+        if _name(item) == "Time after the pre-contrast phase"
+    ]
+    assert [(t.NumericValue, t.MeasurementUnitsCodeSequence[0].CodeValue) for t in times] == [
+        (0, "s"),
+        (92.4, "s"),
+    ]
+    assert _numbers(dwi) == {"Source image diffusion b-value": ("800", "s/mm2")}

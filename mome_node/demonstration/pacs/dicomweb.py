@@ -6,7 +6,8 @@ from collections.abc import Container
 from pathlib import Path
 
 from mome_node.errors import PacsError, QueryError
-from mome_node.query.dicomweb import DicomWeb, Service
+from mome_node.http_client import Service
+from mome_node.query.dicomweb import DicomWeb
 from mome_node.query.qido import QidoQuery
 from mome_node.query.rate import RateLimiter
 from mome_node.query.wado import WadoSource

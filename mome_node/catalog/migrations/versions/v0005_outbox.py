@@ -9,6 +9,10 @@ down_revision = "0004"
 _UID = sa.String(64)
 _TIME = sa.DateTime(timezone=True)
 _NEVER = "1970-01-01 00:00:00.000000"
+_WITHDRAW_SUPERSEDED = """
+    UPDATE deliveries SET state = 'withdrawn' WHERE state = 'failed' AND sop_instance_uid IN
+    (SELECT sop_instance_uid FROM results WHERE superseded_at IS NOT NULL)
+"""
 
 
 def upgrade() -> None:
@@ -17,7 +21,11 @@ def upgrade() -> None:
         studies.add_column(sa.Column("issue", sa.Integer(), nullable=False, server_default="0"))
     with op.batch_alter_table("results") as results:
         results.add_column(sa.Column("profile", sa.String(16), nullable=False, server_default=""))
+        results.add_column(
+            sa.Column("superseded_as", sa.String(16), nullable=False, server_default="")
+        )
         results.add_column(sa.Column("rejected_by", _UID, nullable=False, server_default=""))
+    op.create_index("ix_results_superseded_as", "results", ["superseded_as"])
     with op.batch_alter_table("deliveries") as deliveries:
         deliveries.add_column(sa.Column("transaction_uid", _UID, nullable=True))
         deliveries.add_column(
@@ -27,6 +35,7 @@ def upgrade() -> None:
             sa.Column("queued_at", _TIME, nullable=False, server_default=sa.text(f"'{_NEVER}'"))
         )
     op.execute("UPDATE deliveries SET state = 'accepted only' WHERE state = 'sent'")
+    op.execute(_WITHDRAW_SUPERSEDED)
     op.create_index("ix_deliveries_transaction_uid", "deliveries", ["transaction_uid"])
     op.create_table(
         "destination_queues",
@@ -45,6 +54,7 @@ def upgrade() -> None:
         sa.Column("destination", sa.String(128), nullable=False),
         sa.Column("opened_at", _TIME, nullable=False),
         sa.Column("deadline", _TIME, nullable=False),
+        sa.Column("asked", sa.Integer(), nullable=False),
         sa.Column("settled_at", _TIME, nullable=True),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("transaction_uid", name="pk_confirmations"),

@@ -7,8 +7,8 @@ from io import BytesIO
 import pytest
 from pydicom.filereader import read_dataset
 
+from mome_node.dicom.dataset_walk import Encoding, walk_header
 from mome_node.errors import HeaderError
-from mome_node.ingest.dataset_walk import Encoding, walk_header
 
 EXPLICIT = Encoding(is_implicit_vr=False, is_little_endian=True)
 IMPLICIT = Encoding(is_implicit_vr=True, is_little_endian=True)

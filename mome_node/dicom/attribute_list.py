@@ -1,6 +1,7 @@
 """Attribute lists of DIMSE-N requests, read element by element: what is wrong is told in kind.
 
-Which status a kind of fault has depends on the service: see availability and commitment.
+Which status a kind of fault has depends on the service and the operation: see ``availability``
+and ``commitment`` of ``ingest``, and ``commitment_report``.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from enum import Enum, auto
 from pydicom.datadict import dictionary_description
 from pydicom.uid import UID
 
-from mome_node.dicom.uids import is_valid_uid
-from mome_node.errors import HeaderError
-from mome_node.ingest.dataset_walk import (
+from mome_node.dicom.dataset_walk import (
     Encoding,
     HeaderLimitError,
     WalkedItem,
     WalkLimits,
     walk_items,
 )
+from mome_node.dicom.uids import is_valid_uid
+from mome_node.errors import HeaderError
 
 
 class AttributeFault(Enum):
@@ -33,7 +34,7 @@ class AttributeFault(Enum):
 
 
 class AttributeRefusal(Exception):  # noqa: N818 (an outcome on its way up, no error of the node)
-    """Ends the receipt of one request; never leaves ``ingest``."""
+    """Ends the receipt of one request; whoever receives it answers with a status."""
 
     def __init__(self, fault: AttributeFault, comment: str) -> None:
         super().__init__(comment)

@@ -1,0 +1,78 @@
+"""The label on every result: never lost, and marked where results are for research or a demo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mome_node.results.findings import Findings
+from mome_node.results.label import DEFAULT_LABEL, fitted, marked_label
+
+
+def _of_a_demonstration(findings: Findings) -> Findings:
+    (task,) = findings.tasks
+    return replace(findings, tasks=(replace(task, model=replace(task.model, synthetic=True)),))
+
+
+def test_results_for_research_and_of_a_demonstration_say_so_before_the_label(
+    make_exam: Callable[..., Any],
+) -> None:
+    findings = make_exam().findings
+    demo = _of_a_demonstration(findings)
+    assert marked_label(findings, "for X") == "RESEARCH, for X"
+    assert marked_label(findings, "for X", "clinical") == "for X"
+    assert marked_label(demo, "for X", "clinical") == "DEMONSTRATION, for X"
+    assert marked_label(demo, "for X", "research") == "DEMONSTRATION, RESEARCH, for X"
+
+
+@pytest.mark.parametrize(
+    ("what", "demonstration", "audience", "told"),
+    [
+        ("MOME SR", False, "clinical", "MOME SR: research use only, not for diagnosis"),
+        ("MOME SR", False, "research", "MOME SR: RESEARCH, research use only, not for diagnosis"),
+        (
+            "MOME SR",
+            True,
+            "research",
+            "MOME SR: DEMONSTRATION, RESEARCH use only, not for diagnosis",
+        ),
+        (
+            "Radiology MOME SEG",
+            True,
+            "research",
+            "Radiology MOME SEG: DEMONSTRATION, RESEARCH…not for diagnosis",
+        ),
+    ],
+)
+def test_a_series_description_keeps_the_end_of_the_label(
+    what: str, demonstration: bool, audience: Any, told: str
+) -> None:
+    made = fitted(what, DEFAULT_LABEL, demonstration=demonstration, audience=audience, dots="…")
+    assert made == told
+    assert len(made.encode()) <= 64
+
+
+@given(
+    what=st.text(min_size=1, max_size=30),
+    label=st.text(max_size=200),
+    demonstration=st.booleans(),
+    audience=st.sampled_from(["research", "clinical"]),
+    dots=st.sampled_from(["…", "..."]),
+)
+def test_any_label_fits_its_element(
+    what: str, label: str, demonstration: bool, audience: Any, dots: str
+) -> None:
+    made = fitted(what, label, demonstration=demonstration, audience=audience, dots=dots)
+    assert 0 < len(made.encode()) <= 64  # as many bytes: some readers count those
+
+
+@given(st.text("abc ,", max_size=40), st.sampled_from(["SR", "SEG", "summary", "map"]))
+def test_that_it_is_not_for_diagnosis_is_never_cut_off(first: str, what: str) -> None:
+    label = f"{first}, not for diagnosis"
+    made = fitted(f"MOME {what}", label, demonstration=True, audience="research", dots="…")
+    assert made.endswith("not for diagnosis")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +13,19 @@ from pydicom import dcmread
 from conformance.lesion_results import RECORDED_AT, LesionStudy, LesionStudyMaker
 from conformance.ohif.overlay import picture_on_canvas
 from conformance.ohif.reading import assert_nothing_is_broken
-from conformance.ohif.text_report import as_text_report
 from conformance.ohif.viewer import ShownImage, Viewer
 from mome_node.demonstration.pacs.orthanc import Orthanc
+from mome_node.dicom.reason_codes import REASONS, Reason
 from mome_node.dicom.rejection_note import RejectionTitle
+from mome_node.results.findings import NotEvaluableStudy
+from mome_node.results.not_evaluable import make_not_evaluable_report
 from mome_node.results.profile import KINDS, ResultProfile
 from mome_node.results.rejection import RejectedInstance, make_rejection
 from mome_node.results.result_set import encode
 
 pytestmark = pytest.mark.peer("Chromium")
 
+WHY = "as this exam is:"
 EVERYTHING = ResultProfile(objects=KINDS)
 IN_A_GROUP = ResultProfile(study_scores="group", series_number=9920, series_name="GROUP")
 LEAST_CORRELATION = 0.95
@@ -44,12 +47,12 @@ def opened(
 ) -> Iterator[Opened]:
     study = make_lesion_study("small")
     results = study.results(EVERYTHING)
-    report = study.folder / "text.dcm"
-    as_text_report(dcmread(results["sr"][0])).save_as(report)
+    report = study.folder / "not-evaluated.dcm"
+    report.write_bytes(report_that_it_was_not_evaluated(study))
     note = study.folder / "note.dcm"
     note.write_bytes(rejection_of(study, results["seg"][0]))
     results |= {
-        "text": [report],
+        "not evaluated": [report],
         "note": [note],
         "group": study.results(IN_A_GROUP)["sr"],
     }
@@ -75,6 +78,18 @@ def rejection_of(study: LesionStudy, path: Path) -> bytes:
     return encode(note)
 
 
+def report_that_it_was_not_evaluated(study: LesionStudy) -> bytes:
+    said = NotEvaluableStudy(
+        study.study_uid,
+        tuple(Reason(reason.code.value, f"{WHY} {reason.code.meaning}") for reason in REASONS[:3]),
+        series=study.findings.series,
+        synthetic=True,
+    )
+    context = replace(study.context, profile=EVERYTHING)
+    header = dcmread(study.images[0], stop_before_pixels=True)
+    return encode(make_not_evaluable_report(said, context, header))
+
+
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
@@ -92,21 +107,24 @@ def test_summary_is_shown_whole_and_as_it_was_drawn(opened: Opened) -> None:
         assert_nothing_is_broken(opened.viewer)
 
 
-def test_report_that_is_titled_for_it_is_shown_as_text(opened: Opened) -> None:
-    """A report without measurements: titled Imaging Measurement Report it would be black."""
-    text = opened.viewer.open_report("TEXT")
-    opened.viewer.screenshot("text-report")
-    sr = dcmread(opened.results["text"][0])
-    (evaluations,) = [item for item in sr.ContentSequence if item.ValueType == "CONTAINER"]
-    for item in evaluations.ContentSequence:
-        if item.ValueType == "TEXT":
-            name = item.ConceptNameCodeSequence[0].CodeMeaning
-            assert f"{name}: {item.TextValue}" in text
+def test_report_on_a_study_that_was_not_evaluated_is_shown_as_text_line_by_line(
+    opened: Opened,
+) -> None:
+    """It has no measurements: titled Imaging Measurement Report it would be black."""
+    (report,) = map(dcmread, opened.results["not evaluated"])
+    text = opened.viewer.open_report(str(report.SeriesDescription))
+    opened.viewer.screenshot("not-evaluated")
+    (evaluations,) = [item for item in report.ContentSequence if item.ValueType == "CONTAINER"]
+    sentences = [item for item in evaluations.ContentSequence if item.ValueType == "TEXT"]
+    assert any(WHY in item.TextValue for item in sentences)
+    for item in sentences:
+        name = item.ConceptNameCodeSequence[0].CodeMeaning
+        assert f"{name}: {item.TextValue}\n" in f"{text}\n"
     assert opened.viewer.page_errors == []
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("before", ["note", "key_objects", "group", "text", "summary"])
+@pytest.mark.parametrize("before", ["note", "key_objects", "group", "not evaluated", "summary"])
 def test_report_and_segmentation_open_after_anything_else_was_tried(
     opened: Opened, before: str
 ) -> None:

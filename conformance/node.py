@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pydicom.filereader import read_file_meta_info, read_preamble
 from conformance.waiting import wait_until
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.states import StudyState
+from mome_node.demonstration.pacs.orthanc import Orthanc
 from mome_node.demonstration.pacs.pacs import LOOPBACK, DicomAddress, free_port
 
 ENDED = (
@@ -126,6 +128,15 @@ class ServedNode:
     def log_tail(self) -> str:
         lines = (self.folder / "node.log").read_text(errors="replace").splitlines()
         return "\n".join(lines[-20:])
+
+
+def introduce(node: ServedNode, pacs: Orthanc, paths: Iterable[Path]) -> None:
+    """What a site has before a study is routed: the PACS holds the exam, and knows the node.
+
+    Results go only to a PACS that has their study.
+    """
+    pacs.store_study(tuple(paths))
+    pacs.set_node(node.address)
 
 
 def _state(catalog: Catalog, study_uid: str) -> StudyState | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
+from pydicom.filereader import read_file_meta_info
 
 from conformance import objects
 from conformance.waiting import wait_until
@@ -17,6 +19,7 @@ from mome_node.delivery.dimse import DimseSender
 from mome_node.delivery.doubles import MemoryLedger
 from mome_node.delivery.outbox import Outbox, RoundOutcome
 from mome_node.delivery.ping import ping
+from mome_node.delivery.ports import Port
 from mome_node.delivery.retry import RetryPolicy
 from mome_node.demonstration.pacs.archive import Archive
 from mome_node.demonstration.pacs.orthanc import Orthanc
@@ -34,7 +37,7 @@ def outbox(orthanc: Orthanc, ledger: MemoryLedger, folder: Path, now: datetime) 
     return Outbox(
         ledger=ledger,
         open_instance=lambda key: (folder / key).open("rb"),
-        senders={"orthanc": DimseSender(destination(orthanc))},
+        ports={"orthanc": Port(DimseSender(destination(orthanc)))},
         policy=RetryPolicy(),
         clock=lambda: now,
     )
@@ -43,7 +46,7 @@ def outbox(orthanc: Orthanc, ledger: MemoryLedger, folder: Path, now: datetime) 
 def ledger_of(exam: objects.SmallExam) -> MemoryLedger:
     ledger = MemoryLedger()
     for number, path in enumerate(exam.results, start=1):
-        result = ResultRow(path.stem, "", "sr", path.name, "0" * 64, NOW)
+        result = ResultRow(path.stem, "", "sr", path.name, digest_of(path), NOW)
         ledger.add(
             DeliveryRecord(
                 delivery_id=number,
@@ -57,9 +60,17 @@ def ledger_of(exam: objects.SmallExam) -> MemoryLedger:
                 last_status=None,
                 last_error="",
                 sent_at=None,
+                queued_at=NOW,
             )
         )
     return ledger
+
+
+def digest_of(path: Path) -> str:
+    """What the store says of a file: the SHA-256 of transfer syntax and data set."""
+    content = path.read_bytes()
+    syntax = read_file_meta_info(path).TransferSyntaxUID.encode("ascii")
+    return hashlib.sha256(syntax + b"\0" + content[_data_set_offset(content) :]).hexdigest()
 
 
 def test_results_are_found_by_qido_and_retrieved_by_wado_unchanged(orthanc, exam):
@@ -99,18 +110,20 @@ def test_pacs_that_was_down_gets_every_result_once_when_it_is_back(own_orthanc, 
     orthanc.stop()
     ledger = ledger_of(exam)
     folder = exam.sr.parent
-    assert outbox(orthanc, ledger, folder, NOW).run_round() == RoundOutcome(retrying=2)
+    assert outbox(orthanc, ledger, folder, NOW).run_round("orthanc").fails
     orthanc.start()
     later = NOW + timedelta(seconds=30)
-    assert outbox(orthanc, ledger, folder, later).run_round() == RoundOutcome(sent=2)
-    assert outbox(orthanc, ledger, folder, later).run_round() == RoundOutcome()
+    assert outbox(orthanc, ledger, folder, later).run_round("orthanc") == RoundOutcome(sent=2)
+    assert outbox(orthanc, ledger, folder, later).run_round("orthanc") == RoundOutcome()
     assert orthanc.instance_count(exam.study_uid) == 2
 
 
 def test_crash_after_the_send_leaves_one_instance_in_the_pacs(orthanc, exam):
     for _ in range(2):
         ledger = ledger_of(exam)  # nothing recorded: as after a crash
-        assert outbox(orthanc, ledger, exam.sr.parent, NOW).run_round() == RoundOutcome(sent=2)
+        assert outbox(orthanc, ledger, exam.sr.parent, NOW).run_round("orthanc") == RoundOutcome(
+            sent=2
+        )
     assert orthanc.instance_count(exam.study_uid) == 2
 
 

@@ -14,7 +14,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import generate_uid
 
 from conformance.gate import Gate
-from conformance.node import ServedNode, dataset_digest
+from conformance.node import ServedNode, dataset_digest, introduce
 from mome_node.catalog.states import StudyState
 from mome_node.delivery.destination import Destination, Outgoing
 from mome_node.delivery.dimse import DimseSender
@@ -86,7 +86,7 @@ def _is_kept(node: ServedNode, path: Path, kept: dict[str, str]) -> bool:
 def reports_in(orthanc, study_uid: str, folder: Path) -> int:
     """SRs of a study in the PACS; it may hold nothing twice."""
     found = [dcmread(path) for path in orthanc.results_of(study_uid, folder)]
-    assert len({d.SOPInstanceUID for d in found}) == len(found) == orthanc.instance_count(study_uid)
+    assert len({d.SOPInstanceUID for d in found}) == len(found)
     return sum(d.SOPClassUID == SR for d in found)
 
 
@@ -94,7 +94,11 @@ def test_result_that_the_pacs_took_without_our_knowing_arrives_once(
     gate, orthanc, studies, tmp_path
 ):
     study_uid, paths = next(iter(studies.items()))
-    node = ServedNode(tmp_path / "node", gate.address)
+    archive = orthanc.address  # asked directly: only the answers to what is sent are held
+    asked = f'ae = "{archive.ae_title}"\nhost = "{archive.host}"\nport = {archive.port}\n'
+    settings = f'verify = "archive"\n[[pacs]]\nname = "archive"\n{asked}'
+    node = ServedNode(tmp_path / "node", gate.address, more_settings=settings)
+    introduce(node, orthanc, paths)
     node.start()
     try:
         gate.hold()
@@ -115,6 +119,7 @@ def test_twenty_kills_at_any_moment_lose_nothing_and_double_nothing(
 ):
     chance = random.Random(SEED)
     node = ServedNode(tmp_path / "node", orthanc.address, quiet_s=10.0)
+    introduce(node, orthanc, [path for paths in studies.values() for path in paths])
     node.start()
     acknowledged: set[Path] = set()
     stop, pause = threading.Event(), threading.Event()

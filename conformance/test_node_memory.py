@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from conformance import dcmtk
-from conformance.node import ServedNode
+from conformance.node import ServedNode, introduce
 from mome_node.catalog.states import StudyState
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import Protocol, Vendor
@@ -69,6 +69,7 @@ def study(tmp_path: Path) -> tuple[str, tuple[Path, ...]]:
 def test_large_study_goes_through_below_three_gigabytes(orthanc, study, tmp_path, record_property):
     study_uid, paths = study
     node = ServedNode(tmp_path / "node", orthanc.address, quiet_s=5.0)
+    introduce(node, orthanc, paths)
     node.start()
     try:
         with Sampler(node.process.pid) as sampler:

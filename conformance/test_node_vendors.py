@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from conformance import dcmtk, peers
-from conformance.node import ServedNode
+from conformance.node import ServedNode, introduce
 from mome_node.catalog.states import StudyState
 from mome_node.demonstration.pacs.orthanc import Orthanc
 from mome_node.phantom.dicom_writer import write_study
@@ -69,6 +69,7 @@ def test_study_that_orthanc_forwards_comes_back(node, orthanc, exam, tmp_path, v
 def test_study_that_two_senders_bring_at_once_has_one_result(node, orthanc, exam, tmp_path):
     study_uid = generate_uid(prefix=None)
     paths = write_study(exam, tmp_path / "exam", vendor=Vendor.GE, study_uid=study_uid)
+    introduce(node, orthanc, paths)
     with ThreadPoolExecutor(2) as pool:
         sent = list(pool.map(lambda order: dcmtk.storescu(node.address, order), [paths] * 2))
     assert [s.returncode for s in sent] == [0, 0]

@@ -2,33 +2,24 @@
 
     python docs/generate.py
 
-``docs/states.md`` and ``docs/settings.md`` whole, and in ``docs/conformance-statement.md`` what
-stands between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``. tests/test_docs.py fails
-when a page differs from what this writes.
+``docs/states.md`` and ``docs/settings.md`` whole, and in ``docs/conformance.md`` what stands
+between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``. tests/test_docs.py fails when a
+page differs from what this writes.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeGuard, get_args
 
+from conformance_tables import BLOCKS, table
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydicom.uid import UID
 
 from mome_node.catalog.states import TRANSITIONS, state_diagram
-from mome_node.dicom.classes import (
-    PRIVATE_STORAGE_CLASSES,
-    ROLE_CLASSES,
-    decodable_transfer_syntaxes,
-    storage_classes,
-)
-from mome_node.dicom.codes import PRIVATE_CODES
-from mome_node.dicom.reason_codes import REASONS
-from mome_node.fitness.checks import CHECKS
 from mome_node.settings import Settings
 from mome_node.settings_faults import faults
 from mome_node.settings_file import default_settings_file
@@ -44,7 +35,7 @@ LONG_TEXT = 4096
 
 def pages() -> dict[Path, str]:
     """Every page that is generated, whole or in part, as it must be."""
-    statement = DOCS / "conformance-statement.md"
+    statement = DOCS / "conformance.md"
     return {
         DOCS / "states.md": states_page(),
         DOCS / "settings.md": settings_page(),
@@ -194,58 +185,6 @@ def text_allowed(section: type[BaseModel], key: str, schema: dict[str, Any]) -> 
     return f"{words}; {' and '.join(bounds)} characters" if bounds else words
 
 
-def transfer_syntaxes() -> str:
-    """The transfer syntaxes that are accepted."""
-    rows = [(UID(uid).name, uid) for uid in decodable_transfer_syntaxes()]
-    return table(("transfer syntax", "UID"), rows)
-
-
-def sop_classes() -> str:
-    """The storage SOP classes that are accepted."""
-    rows = [
-        (
-            PRIVATE_STORAGE_CLASSES.get(uid) or UID(uid).name,
-            uid,
-            "evaluated" if uid in ROLE_CLASSES else "kept",
-        )
-        for uid in sorted(storage_classes(), key=lambda uid: (uid not in ROLE_CLASSES, uid))
-    ]
-    return (
-        f"<details><summary>All {len(rows)} storage SOP classes</summary>\n\n"
-        f"{table(('SOP class', 'UID', 'its instances are'), rows)}\n</details>\n"
-    )
-
-
-def private_codes() -> str:
-    """The concepts of our private coding scheme."""
-    rows = [(f"`{c.code.value}`", c.code.meaning, c.definition) for c in (*PRIVATE_CODES, *REASONS)]
-    return table(("code value", "code meaning", "definition"), rows)
-
-
-def fitness_checks() -> str:
-    """The checks of an exam's fitness: the values of the concept FAILED_CHECK."""
-    rows = [
-        (
-            f"`{check.code}`",
-            check.meaning,
-            check.failed_by,
-            str(check.outcome),
-            "nobody" if check.fixed else "site" if check.site_may_loosen else "package",
-        )
-        for check in CHECKS
-    ]
-    columns = ("code value", "code meaning", "failed by", "by default", "loosened by")
-    return table(columns, rows)
-
-
-BLOCKS: dict[str, Callable[[], str]] = {
-    "transfer syntaxes": transfer_syntaxes,
-    "SOP classes": sop_classes,
-    "private codes": private_codes,
-    "fitness checks": fitness_checks,
-}
-
-
 def with_blocks(text: str) -> str:
     """A page whose generated blocks are as they must be; ValueError where one is missing."""
     for name, make in BLOCKS.items():
@@ -256,13 +195,6 @@ def with_blocks(text: str) -> str:
             raise ValueError(f"the page must hold one block {begin} ... {end}")
         text = f"{begin}\n\n{make()}\n{end}".join(around)
     return text
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
 def main() -> None:

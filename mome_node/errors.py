@@ -35,6 +35,7 @@ NodeError
 │   └── InvalidResultError   one was made that is not what it has to be: it is not sent
 ├── DeliveryError
 │   ├── TransientDeliveryError   worth another try
+│   │   └── RefusedForNowError       the peer answers that it cannot do it now
 │   └── PermanentDeliveryError   waits for a person
 ├── HttpError                an HTTP service cannot be used: told as a DeliveryError or QueryError
 ├── QueryError               an archive cannot be asked (C-FIND, QIDO-RS), or not be understood
@@ -211,6 +212,10 @@ class DeliveryError(NodeError):
 
 class TransientDeliveryError(DeliveryError):
     """A delivery that is worth another try."""
+
+
+class RefusedForNowError(TransientDeliveryError):
+    """The peer answers, and says that it cannot do it now."""
 
 
 class PermanentDeliveryError(DeliveryError):

@@ -36,7 +36,12 @@ from mome_node.dicom.commitment_report import (
     is_event_type,
     read_report,
 )
-from mome_node.errors import CatalogError, PermanentDeliveryError, TransientDeliveryError
+from mome_node.errors import (
+    CatalogError,
+    PermanentDeliveryError,
+    RefusedForNowError,
+    TransientDeliveryError,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -44,8 +49,9 @@ _REQUEST_COMMITMENT: Final = 1  # Action Type ID, PS3.4 table J.3-1
 _MESSAGE_ID: Final = 1
 _MAX_BYTES: Final = 8 << 20
 _SUCCESS: Final = 0x0000
-_WARNINGS: Final = frozenset({0x0001, 0x0107, 0x0116, *range(0xB000, 0xC000)})
-_PERMANENT: Final = {
+WARNINGS: Final = frozenset({0x0001, 0x0107, 0x0116, *range(0xB000, 0xC000)})
+"""Statuses of an N-ACTION with which the request is taken all the same."""
+PERMANENT: Final = {
     0x0112: "it does not know the well-known instance",
     0x0114: "no such argument",
     0x0115: "invalid argument value",
@@ -59,12 +65,13 @@ _PERMANENT: Final = {
     0x0212: "mistyped argument",
 }
 """Statuses of an N-ACTION (PS3.7 10.1.4.1.10 and annex C) that no retry will change."""
-_TRANSIENT: Final = {
+TRANSIENT: Final = {
     0x0110: "processing failure",
     0x0131: "duplicate transaction UID",
     0x0210: "duplicate invocation",
     0x0213: "resource limitation",
 }
+"""Statuses of an N-ACTION after which the peer is asked again later, as after unknown ones."""
 
 TakeReport = Callable[[str, CommitmentAnswer], bool]
 """Takes the report on a transaction; False if we asked this peer for no such. CatalogError."""
@@ -255,15 +262,15 @@ class _Reports:
 
 def _judge(status: int, destination: Destination) -> None:
     """Raise what a failure status means; success and warnings are none."""
-    if status == _SUCCESS or status in _WARNINGS:
+    if status == _SUCCESS or status in WARNINGS:
         return
-    words = _PERMANENT.get(status) or _TRANSIENT.get(status) or "unknown status"
+    words = PERMANENT.get(status) or TRANSIENT.get(status) or "unknown status"
     # The peer's Error Comment (0000,0902) is left out: it may quote the patient.
     told = (
         f"{destination}: did not take the request for storage commitment: 0x{status:04X}, {words}"
     )
-    if status in _PERMANENT:
+    if status in PERMANENT:
         raise PermanentDeliveryError(
             f"{told}; have the peer take such requests, or ask it for none"
         )
-    raise TransientDeliveryError(told)
+    raise RefusedForNowError(told)

@@ -24,7 +24,12 @@ from mome_node.delivery.kept_file import header_of
 from mome_node.delivery.ports import CommitmentScu, DestinationArchive, Port
 from mome_node.delivery.retry import RetryPolicy
 from mome_node.dicom.commitment import ReferencedInstance
-from mome_node.errors import DeliveryError, PermanentDeliveryError, TransientDeliveryError
+from mome_node.errors import (
+    DeliveryError,
+    PermanentDeliveryError,
+    RefusedForNowError,
+    TransientDeliveryError,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -111,7 +116,8 @@ class Confirmations:
             self._close(destination, transaction_uid, error)
             raise
         except TransientDeliveryError as error:
-            self._close(destination, transaction_uid, error)
+            answered = isinstance(error, RefusedForNowError)
+            self._close(destination, transaction_uid, error, counts=answered)
             self._put_off(destination, ids, error)
             return
         self._unanswered.pop(destination, None)
@@ -124,9 +130,15 @@ class Confirmations:
         if answer is not None:
             self.ledger.answer(transaction_uid, destination, answer, self.clock())
 
-    def _close(self, destination: str, transaction_uid: str, error: DeliveryError) -> None:
-        """What was not asked for does not count; a report that comes all the same is taken."""
-        self.ledger.close_confirmation(transaction_uid, str(error), self.clock(), counts=False)
+    def _close(
+        self, destination: str, transaction_uid: str, error: DeliveryError, *, counts: bool = False
+    ) -> None:
+        """End the wait for a report; one that comes all the same is taken.
+
+        What was refused ``counts`` as asked for: an archive that refuses every request is asked
+        what it lists after a few.
+        """
+        self.ledger.close_confirmation(transaction_uid, str(error), self.clock(), counts=counts)
         _log.warning(
             "storage commitment not asked for",
             destination=destination,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mome_node.delivery.destination import Receipt
 from mome_node.errors import PermanentDeliveryError, TransientDeliveryError
 
@@ -25,6 +27,18 @@ _TRANSIENT = {
     0x0110: "processing failure",
     0x0213: "resource limitation",
 }
+_RANGES = {
+    (0xA700, 0xA7FF): "out of resources",
+    (0xA900, 0xA9FF): "data set does not match SOP class",
+    (0xB000, 0xBFFF): "warning",
+    (0xC000, 0xCFFF): "cannot understand",
+}
+
+STATUSES: Final = (
+    *((s, s) for s in (_SUCCESS, *_WARNINGS, *_PERMANENT, *_TRANSIENT)),
+    *_RANGES,
+)
+"""First and last of all statuses that are told apart, for the conformance statement."""
 
 
 def judge(sop_instance_uid: str, status: int, peer: str) -> Receipt:
@@ -36,7 +50,7 @@ def judge(sop_instance_uid: str, status: int, peer: str) -> Receipt:
     """
     if status == _SUCCESS:
         return Receipt(sop_instance_uid, status)
-    words = f"0x{status:04X}, {_words(status)}"
+    words = f"0x{status:04X}, {words_of(status)}"
     if _is_warning(status):
         return Receipt(sop_instance_uid, status, note=words)
     kind = PermanentDeliveryError if _is_permanent(status) else TransientDeliveryError
@@ -53,16 +67,11 @@ def _is_permanent(status: int) -> bool:
     return status in _PERMANENT or 0xA900 <= status <= 0xA9FF or 0xC000 <= status <= 0xCFFF
 
 
-def _words(status: int) -> str:
+def words_of(status: int) -> str:
+    """What a failure or warning status means, in words."""
     known = _WARNINGS.get(status) or _PERMANENT.get(status) or _TRANSIENT.get(status)
     if known:
         return known
-    if 0xA700 <= status <= 0xA7FF:
-        return "out of resources"
-    if 0xA900 <= status <= 0xA9FF:
-        return "data set does not match SOP class"
-    if 0xB000 <= status <= 0xBFFF:
-        return "warning"
-    if 0xC000 <= status <= 0xCFFF:
-        return "cannot understand"
-    return "unknown status"
+    return next(
+        (w for (low, high), w in _RANGES.items() if low <= status <= high), "unknown status"
+    )

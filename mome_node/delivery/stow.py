@@ -115,7 +115,7 @@ class StowSender:
                     allow_redirects=False,
                 ) as response,
             ):
-                if (fault := self._service_fault(response.status_code)) is not None:
+                if (fault := self.service_fault(response.status_code)) is not None:
                     raise fault
                 return response.status_code, self._answer(response)
         except HttpError as error:
@@ -131,7 +131,7 @@ class StowSender:
                 raise
             return None
 
-    def _service_fault(self, status: int) -> DeliveryError | None:
+    def service_fault(self, status: int) -> DeliveryError | None:
         """What a status says of the service, not of the instance; None if of the instance."""
         if (fault := link_fault(status)) is not None:
             return self._told(fault)

@@ -45,7 +45,7 @@ Associate = Callable[[Sequence[PresentationContext]], AbstractContextManager[Ass
 
 _SUCCESS = 0x0000
 _PENDING = (0xFF00, 0xFF01)
-_REFUSALS = {
+REFUSALS = {
     0x0122: "it does not support the Study Root model",
     0x0124: "it does not authorise us",
     0x0210: "it knows no such operation",
@@ -211,7 +211,7 @@ def _failure(status: int | None) -> QueryError:
         return ArchiveUnavailableError(
             "no answer to C-FIND, or the archive hung up: does it let our AE title ask?"
         )
-    words = _REFUSALS.get(status)
+    words = REFUSALS.get(status)
     if words is not None:
         return QueryRefusedError(f"C-FIND failed with status 0x{status:04X}: {words}")
     return ArchiveUnavailableError(f"C-FIND failed with status 0x{status:04X}")

@@ -82,25 +82,49 @@ class Attribute:
 Attributes = Mapping[int, Attribute]
 
 
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module of an IOD. ``key`` as highdicom spells it; ``usage`` M, C or U."""
+
+    entity: str
+    key: str
+    usage: str
+
+
+def modules_of(sop_class_uid: str) -> tuple[Module, ...]:
+    """The modules of an IOD, in its order; ResultError if no table knows the SOP Class."""
+    iod = _tables().iods.get(sop_class_uid)
+    if iod is None:
+        raise ResultError("there is no table of the object's IOD")
+    return tuple(Module(row["ie"], row["key"], row["usage"]) for row in iod)
+
+
+def modules_in(dataset: Dataset) -> tuple[str, ...]:
+    """The modules that a data set must have, or has: an attribute that no other module has.
+
+    Raises ResultError if no table knows its SOP Class.
+    """
+    sop_class_uid = str(dataset.get("SOPClassUID", ""))
+    iod = modules_of(sop_class_uid)
+    own = {module.key: _tables().keywords(module.key) for module in iod}
+    holders = Counter(keyword for keywords in own.values() for keyword in keywords)
+    return tuple(
+        module.key
+        for module in iod
+        if module.usage == "M"
+        or module.key in MANDATORY.get(sop_class_uid, ())
+        or any(keyword in dataset for keyword in own[module.key] if holders[keyword] == 1)
+    )
+
+
 def attributes_of(dataset: Dataset) -> Attributes:
     """By tag, what the IOD of a data set asks for in the modules that it must have or has.
 
-    Modules that are not mandatory count where an attribute is present that no other module has.
     Raises ResultError if no table knows its SOP Class, or highdicom has no tables any more.
     """
-    tables = _tables()
-    iod = tables.iods.get(str(dataset.get("SOPClassUID", "")))
-    if iod is None:
-        raise ResultError("there is no table of the object's IOD")
-    own = {module["key"]: tables.keywords(module["key"]) for module in iod}
-    holders = Counter(keyword for keywords in own.values() for keyword in keywords)
     merged: dict[int, Attribute] = {}
-    for module in iod:
-        key = module["key"]
-        exclusive = {keyword for keyword in own[key] if holders[keyword] == 1}
-        mandatory = module["usage"] == "M" or key in MANDATORY.get(str(dataset.SOPClassUID), ())
-        present = mandatory or any(keyword in dataset for keyword in exclusive)
-        if present and key not in NOT_BY_TABLE:
+    for key in modules_in(dataset):
+        if key not in NOT_BY_TABLE:
             _merge(merged, module_attributes(key))
     return merged
 

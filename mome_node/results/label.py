@@ -16,7 +16,7 @@ RESEARCH: Final = "RESEARCH"
 LONG_STRING: Final = 64
 """Most characters of a value with VR LO (PS3.5 6.2).
 
-What is fitted into one is held to as many bytes of UTF-8: dciodvfy counts bytes, and so do archives.
+What is fitted into one is held to as many bytes of UTF-8: dciodvfy and archives count bytes.
 """
 
 _LONGEST_ENDING: Final = 32

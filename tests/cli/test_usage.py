@@ -14,6 +14,7 @@ from mome_node.cli.output import console, progress, say, say_json, say_table
 COMMANDS = (
     "demo", "serve", "init", "check", "analyze", "series", "phantom", "model", "model import",
     "model verify", "model run", "studies", "show", "retry", "resend", "pause", "resume",
+    "destinations", "release",
 )  # fmt: skip
 
 

@@ -11,7 +11,11 @@ from mome_node.delivery.doubles import MemoryArchive, MemoryCommitment, MemorySe
 from mome_node.delivery.outbox import Outbox
 from mome_node.delivery.ports import Port
 from mome_node.delivery.watch import DeliveryWatch
-from mome_node.errors import PermanentDeliveryError, TransientDeliveryError
+from mome_node.errors import (
+    PermanentDeliveryError,
+    RefusedForNowError,
+    TransientDeliveryError,
+)
 from tests.delivery.outboxes import HERE, Clock, MemoryStore, opened, queue_results
 
 STUDY = "1.9"
@@ -153,6 +157,14 @@ def test_peer_that_cannot_be_reached_is_asked_later_and_no_try_counts(node):
     assert one.states == [D.SENT] * 2
     one.turn(900)
     assert one.states == [D.COMMITTED] * 2
+
+
+def test_peer_that_refuses_every_request_is_looked_into_after_a_few(node):
+    refusing = MemoryCommitment(error=RefusedForNowError("processing failure"))
+    one = node(commitment=refusing, archive=MemoryArchive())
+    for _ in range(5):
+        one.turn(900)
+    assert one.states == [D.FOUND] * 2
 
 
 def test_peer_that_cannot_be_asked_at_all_has_accepted_them(node):

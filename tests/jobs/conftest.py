@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -148,6 +148,8 @@ class Bench:
     sender: MemorySender = field(default_factory=MemorySender)
     models: tuple[InstalledModel, ...] = (SYNTHETIC,)
     destinations: tuple[str, ...] = ("pacs",)
+    policies: tuple[DestinationPolicy, ...] = ()
+    ports: Mapping[str, Port] = field(default_factory=dict)
     quiet_s: float = QUIET_S
     on_deadline: OnDeadline = OnDeadline.HOLD
     hard_limit_s: float = HARD_LIMIT_S
@@ -173,7 +175,7 @@ class Bench:
                 self.quiet_s,
                 DEADLINE_S,
                 "MOME",
-                tuple(DestinationPolicy(name) for name in self.destinations),
+                self.policies or tuple(DestinationPolicy(name) for name in self.destinations),
                 hard_limit_s=self.hard_limit_s,
                 on_deadline=self.on_deadline,
                 not_evaluable_report=self.not_evaluable_report,
@@ -184,7 +186,7 @@ class Bench:
             clock=self.clock.wall,
             headers=KnownHeaders(self.headers_kept),
         )
-        ledger, ports = self.catalog.deliveries, {"pacs": Port(self.sender)}
+        ledger, ports = self.catalog.deliveries, self.ports or {"pacs": Port(self.sender)}
         outbox = Outbox(ledger, self.store.open, ports, clock=self.clock.wall)
         confirmations = Confirmations(ledger, self.store.open, ports, clock=self.clock.wall)
         archive = ArchiveCounts(self.pacs, ASK_S, self.clock.monotonic) if self.pacs else None

@@ -107,3 +107,9 @@ def test_failed_checks_and_what_was_not_assessed_stand_there(
         }
     ]
     assert (value["known"], value["not_assessed"]) == (["implants"], ["prior exams"])
+
+
+def test_the_label_is_marked_as_on_every_other_result(make_exam: Callable[..., Any]) -> None:
+    findings = make_exam().findings
+    assert findings_json(findings, "for X")["label"] == "RESEARCH, for X"
+    assert findings_json(findings, "for X", "clinical")["label"] == "for X"

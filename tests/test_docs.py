@@ -15,6 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 from mome_node.catalog.commitments import MAX_OPEN_REFERENCES
+from mome_node.catalog.records import DeliveryState
 from mome_node.catalog.states import StudyState
 from mome_node.cli.main import _parser
 from mome_node.dicom.commitment import COMMITMENT_CLASS, COMMITMENT_INSTANCE, FailureReason
@@ -30,10 +31,11 @@ from mome_node.ingest.commitment import ActionStatus
 from mome_node.ingest.outcome import Status
 from mome_node.ingest.scp import ScpSettings
 from mome_node.settings import Settings, parse_settings
+from mome_node.settings_delivery import DeliverySettings, DestinationSettings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")))
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -102,7 +104,21 @@ def test_every_setting_has_a_meaning_and_is_on_the_page() -> None:
                 assert field.description in page
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_choice_of_a_destination_comes_with_advice() -> None:
+    keys = re.findall(
+        r"^\| (`[^|]+`) \| [^|]+ \| [^|]+ \|$", text_of(DOCS / "results.md"), re.MULTILINE
+    )
+    told = set(re.findall(r"`(\w+)`", " ".join(keys)))
+    assert told >= {*DestinationSettings.model_fields, *DeliverySettings.model_fields}
+
+
+def test_every_state_of_a_delivery_is_explained() -> None:
+    page = text_of(DOCS / "results.md")
+    for state in DeliveryState:
+        assert re.search(rf"^\| `{state}` \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE), state
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_relative_links_resolve(page: Path) -> None:
     for match in LINK.finditer(FENCE.sub("", text_of(page))):
         target = match.group(1) or match.group(2)
@@ -179,7 +195,7 @@ def test_conformance_statement_has_the_numbers_of_the_code() -> None:
         assert number in page
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_settings_that_are_shown_are_accepted(page: Path, tmp_path: Path) -> None:
     for language, body in FENCE.findall(text_of(page)):
         if language == "toml":

@@ -24,6 +24,7 @@ from mome_node.dicom import codes
 from mome_node.dicom.uids import derived_uid
 from mome_node.errors import ResultError
 from mome_node.results.context import ResultContext
+from mome_node.results.encodings import object_syntax
 from mome_node.results.findings import NotEvaluableStudy
 from mome_node.results.identity import patient_and_study, required
 from mome_node.results.sr import device, evaluations, previous
@@ -56,6 +57,7 @@ def make_not_evaluable_report(
             is_complete=True,
             is_final=True,
             is_verified=False,
+            transfer_syntax_uid=object_syntax(context.profile),
             previous_versions=previous(context.predecessor, context.study_uid),
             series_description=context.fitted(
                 f"{context.profile.series_name} not evaluated", demonstration=said.demonstration

@@ -16,11 +16,12 @@ from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import MRImageStorage
 
 from mome_node.dicom import codes
 from mome_node.errors import ResultError
 from mome_node.results.context import MANUFACTURER, ResultContext
+from mome_node.results.encodings import object_syntax
 from mome_node.results.findings import Findings, ModelIdentity, Region
 from mome_node.results.profile import ResultProfile
 from mome_node.results.sources import Plane, SourceImages
@@ -58,7 +59,7 @@ def make_segmentation(
         series_number=profile.number_of("seg"),
         sop_instance_uid=context.uid(findings, "seg instance"),
         instance_number=1,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
+        transfer_syntax_uid=object_syntax(profile),
         omit_empty_frames=not profile.empty_frames,
         pixel_measures=_pixel_measures(findings, planes[0]),
         content_label="MOME_REGIONS",

@@ -23,6 +23,7 @@ from pydicom.sr.coding import Code
 from mome_node.dicom import codes
 from mome_node.fitness.checks import CHECKS, Outcome
 from mome_node.results.context import MANUFACTURER, MODEL_NAME, Predecessor, ResultContext
+from mome_node.results.encodings import object_syntax
 from mome_node.results.findings import Findings
 from mome_node.results.image_library import LibraryGroup, image_library, library_groups
 from mome_node.results.measurement_groups import Group, measurement_groups
@@ -75,6 +76,7 @@ def make_report(
         is_complete=True,
         is_final=True,
         is_verified=False,
+        transfer_syntax_uid=object_syntax(context.profile),
         previous_versions=previous(context.predecessor, context.study_uid),
         series_description=context.series_description(findings, "SR"),
         **equipment(context),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydicom import DataElement, Dataset, dcmread
 from pydicom.config import IGNORE
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from mome_node.errors import ResultError
 from mome_node.results.context import Predecessor, ResultContext
@@ -283,3 +284,27 @@ def test_results_are_refused_for_another_study_than_the_images(
 def test_a_time_without_zone_is_refused(context: ResultContext) -> None:
     with pytest.raises(ResultError, match="time zone"):
         replace(context, recorded_at=datetime(2026, 1, 1))  # noqa: DTZ001 (what is tested)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "syntax", "of_pictures"),
+    [
+        ("explicit", ExplicitVRLittleEndian, ExplicitVRLittleEndian),
+        ("implicit", ImplicitVRLittleEndian, ImplicitVRLittleEndian),
+        ("rle", ExplicitVRLittleEndian, RLELossless),
+    ],
+)
+def test_objects_are_written_in_the_transfer_syntax_that_the_destination_wants(
+    make_exam: Callable[..., Any],
+    context: ResultContext,
+    encoding: Any,
+    syntax: str,
+    of_pictures: str,
+) -> None:
+    profile = ResultProfile(objects=("sr", "seg", "summary"), encoding=encoding)
+    made = _results(make_exam(regions=1), replace(context, profile=profile))
+    for result in made.objects:
+        read = dcmread(BytesIO(encode(result.dataset)))
+        wanted = of_pictures if result.kind == "summary" else syntax
+        assert read.file_meta.TransferSyntaxUID == wanted
+        assert read.SOPInstanceUID == result.sop_instance_uid

@@ -222,6 +222,7 @@ def test_importing_does_nothing_and_the_process_that_receives_never_loads_torch(
     heavy = {
         *("mome", "results", "demonstration", "bench"),
         *("jobs/evaluation.py", "jobs/evaluate_study.py"),
+        *("jobs/not_evaluable_report.py", "jobs/rejection_notes.py"),  # loaded when they are needed
     }
     light = [
         ".".join(p.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")

@@ -134,7 +134,9 @@ def test_report_of_a_later_revision_names_its_predecessor(files, models, tmp_pat
     later = replace(
         request(files, tmp_path / "later"),
         revision=2,
-        predecessor=Predecessor(old.sop_class_uid, old.sop_instance_uid, old.series_uid),
+        predecessors=(
+            (old.profile, Predecessor(old.sop_class_uid, old.sop_instance_uid, old.series_uid)),
+        ),
     )
     new = evaluate_study(later, models).objects[0]
     assert new.sop_instance_uid != old.sop_instance_uid

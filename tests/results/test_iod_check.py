@@ -200,7 +200,7 @@ def test_dciodvfy_agrees_that_the_valid_objects_are_valid(
 
 
 OPTIONAL = {"FrameIncrementPointer", "FrameVOILUTSequence"}
-"""Type 1 by the lists, but the first has a condition in an IOD's module; a macro may be left out."""
+"""Type 1 by the lists; the one has a condition of its own IOD, the other is an optional macro."""
 
 
 def asked_for(dataset: Dataset) -> list[tuple[str, ...]]:

@@ -16,6 +16,7 @@ MACROS: Final[Mapping[str, tuple[str, ...]]] = {
     SegmentationStorage: (*_PLACE, "DerivationImageSequence", "SegmentIdentificationSequence"),
     ParametricMapStorage: (
         *_PLACE,
+        "PixelValueTransformationSequence",
         "RealWorldValueMappingSequence",
         "ParametricMapFrameTypeSequence",
     ),

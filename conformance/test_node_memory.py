@@ -10,6 +10,7 @@ import pytest
 
 from conformance import dcmtk
 from conformance.node import ServedNode, introduce
+from mome_node.catalog.records import DeliveryState
 from mome_node.catalog.states import StudyState
 from mome_node.phantom.dicom_writer import write_study
 from mome_node.phantom.exam import Protocol, Vendor
@@ -76,8 +77,14 @@ def test_large_study_goes_through_below_three_gigabytes(orthanc, study, tmp_path
             sent = dcmtk.storescu(node.address, paths)
             assert sent.returncode == 0, sent.stderr
             node.wait_for(study_uid, StudyState.DELIVERED)
+        with node.catalog() as catalog:
+            at = {event.target: event.at for event in catalog.events_of(study_uid)}
+            deliveries = catalog.deliveries.of_study(study_uid)
     finally:
         node.stop()
+    assert {d.state for d in deliveries} == {DeliveryState.COMMITTED}
+    confirmed_after = at[StudyState.DELIVERED] - at[StudyState.REPORTING]
+    record_property("predicted_to_confirmed_s", round(confirmed_after.total_seconds(), 2))
     record_property("instances", len(paths))
     record_property("peak_resident_mb", sampler.peak_bytes >> 20)
     assert sampler.peak_bytes < ALLOWED_BYTES

@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
@@ -87,6 +87,7 @@ def test_a_procedure_that_the_repertoire_cannot_write_is_not_changed_either(
     assert sr.ProcedureCodeSequence[0].CodeMeaning == "MR – Μαστός"
 
 
+@settings(deadline=None)
 @given(
     name=st.text(st.characters(codec="utf-8", exclude_categories=["C"], exclude_characters="\\=^")),
     own=st.text(st.sampled_from("abcßé²±…×–“”Ωя"), max_size=64),

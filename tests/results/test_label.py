@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mome_node.results.findings import Findings
@@ -57,6 +57,7 @@ def test_a_series_description_keeps_the_end_of_the_label(
     assert len(made.encode()) <= 64
 
 
+@settings(deadline=None)
 @given(
     what=st.text(min_size=1, max_size=30),
     label=st.text(max_size=200),
@@ -71,6 +72,7 @@ def test_any_label_fits_its_element(
     assert 0 < len(made.encode()) <= 64  # as many bytes: some readers count those
 
 
+@settings(deadline=None)
 @given(st.text("abc ,", max_size=40), st.sampled_from(["SR", "SEG", "summary", "map"]))
 def test_that_it_is_not_for_diagnosis_is_never_cut_off(first: str, what: str) -> None:
     label = f"{first}, not for diagnosis"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mome_node.assembly.plan import SeriesRole
+from mome_node.assembly.plan import StudyPlan
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.states import StudyState
 from mome_node.dicom.reason_codes import Reason
@@ -13,11 +13,11 @@ from mome_node.jobs.eligibility import Refusal
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why a study is not evaluated: the models' refusals and the series as far as was looked."""
+    """Why a study is not evaluated: the models' refusals and the plan as far as was looked."""
 
     reasons: tuple[Reason, ...]
     refused: tuple[Refusal, ...] = ()
-    series: tuple[SeriesRole, ...] = ()
+    plan: StudyPlan | None = None
 
 
 def results_stand(catalog: Catalog, study_uid: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ import structlog
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from mome_node.assembly.plan import StudyPlan, Verdict
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.records import ResultRow, StudyRecord
 from mome_node.errors import ResultError
@@ -22,8 +24,9 @@ from mome_node.jobs.reading import SourceInstance
 from mome_node.jobs.requests import InstalledModel, MadeObject
 from mome_node.jobs.result_files import keep, predecessors
 from mome_node.jobs.site_policy import SitePolicy
+from mome_node.jobs.unevaluated import not_evaluable_study
 from mome_node.results.context import ResultContext
-from mome_node.results.findings import ModelAsked, NotEvaluableStudy, SeriesUse
+from mome_node.results.findings import NotEvaluableStudy
 from mome_node.results.not_evaluable import make_not_evaluable_report
 from mome_node.results.result_set import encode
 from mome_node.results.validation import refuse_invalid
@@ -101,22 +104,9 @@ def _written(
 def _said(
     study: StudyRecord, why: Why, models: Sequence[InstalledModel], *, synthetic: bool
 ) -> NotEvaluableStudy:
-    refused = {refusal.task: refusal.text for refusal in why.refused}
-    return NotEvaluableStudy(
-        study_uid=study.study_uid,
-        reasons=why.reasons,
-        series=tuple(
-            SeriesUse(s.series_uid, s.series_number, s.description, s.role.value, None, s.reason)
-            for s in why.series
-        ),
-        models=tuple(
-            ModelAsked(m.name, m.version, m.task, refused[m.task])
-            for m in models
-            if m.task in refused
-        ),
-        demonstration=bool(models) and all(m.synthetic for m in models),
-        synthetic=synthetic,
-    )
+    plan = why.plan or StudyPlan(study.study_uid, Verdict.NOT_EVALUABLE, ())
+    said = not_evaluable_study(plan, why.reasons, models, why.refused)
+    return replace(said, synthetic=synthetic)
 
 
 def _header(sources: Sequence[SourceInstance]) -> Dataset:

@@ -21,7 +21,7 @@ from mome_node.assembly.completeness import (
     Waited,
     decide,
 )
-from mome_node.assembly.plan import SeriesRole
+from mome_node.assembly.plan import StudyPlan
 from mome_node.assembly.promises import unkept_promises
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.changes import OFFERED, HoldReason
@@ -122,7 +122,7 @@ class Stages:
             by_hand=by_hand,
         )
         withdraws = look.digest != study.inputs_digest and study.changed_since_results.withdraws
-        self._act(study, decision, since_first, withdraws=withdraws, series=look.plan.series)
+        self._act(study, decision, since_first, withdraws=withdraws, plan=look.plan)
         if decision.action is Action.EVALUATE:
             self._release(study.study_uid, look, withdraws=withdraws)
         return decision
@@ -208,7 +208,7 @@ class Stages:
         since_first: timedelta,
         *,
         withdraws: bool = False,
-        series: Sequence[SeriesRole] = (),
+        plan: StudyPlan | None = None,
     ) -> None:
         """Take the step out of receiving that was decided on, or say what is waited for."""
         target = {
@@ -219,7 +219,7 @@ class Stages:
         }.get(decision.action)
         cause = cause_of(decision, since_first.total_seconds())[:MAX_REASON]
         if target is StudyState.NOT_EVALUABLE:
-            why = Why(decision.coded_reasons, series=tuple(series))
+            why = Why(decision.coded_reasons, plan=plan)
             self._end_not_evaluable(
                 study, study.state, cause, why, withdraws=withdraws, seen=study.input_count
             )
@@ -239,7 +239,7 @@ class Stages:
         elif len(refused) < len(self.models):
             self._step(study, StudyState.QUEUED, "a model takes it")
         else:
-            why = Why(refusal_reasons(refused), tuple(refused), look.plan.series)
+            why = Why(refusal_reasons(refused), tuple(refused), look.plan)
             cause = no_model_reason(refused)
             self._end_not_evaluable(study, study.state, cause, why, withdraws=withdraws)
 

@@ -11,37 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
+from conformance.ohif import scripts
 from conformance.ohif.viewer import Viewer
 from conformance.planes import plane_affine
 
 Mask = NDArray[np.bool_]
 Inside = Callable[[NDArray[np.float64]], Mask]
 """Which of some points (..., 3) in mm LPS lie in what is looked for."""
-
-_TO_CANVAS = """
-points => {
-    const shown = window.cornerstone.getEnabledElements()[0].viewport
-    return points.map(point => Array.from(shown.worldToCanvas(point)))
-}
-"""
-_IMAGE_TO_CANVAS = """
-points => {
-    const shown = window.cornerstone.getEnabledElements()[0].viewport
-    const image = shown.getImageData().imageData
-    return points.map(
-        ([column, row]) => Array.from(shown.worldToCanvas(image.indexToWorld([column, row, 0])))
-    )
-}
-"""
-_POLYLINES = """
-() => [...document.querySelectorAll('svg.svg-layer polyline')].map(
-    line => line.getAttribute('points').match(/[-.\\d]+/g).map(Number)
-)
-"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +63,7 @@ def shown_slice(viewer: Viewer, plane: Dataset) -> ShownSlice:
     """The shown slice, whose image plane (position, orientation, spacing) is ``plane``."""
     to_patient = plane_affine(plane)
     corners = np.array([(0, 0, 1), (1, 0, 1), (0, 1, 1)]) @ to_patient.T
-    first, right, below = np.array(viewer.page.evaluate(_TO_CANVAS, corners.tolist()))
+    first, right, below = np.array(viewer.page.evaluate(scripts.TO_CANVAS, corners.tolist()))
     rows, columns = viewer.canvas().shape[:2]
     to_canvas = np.stack([right - first, below - first, first], axis=1)
     return ShownSlice(to_patient, to_canvas, (rows, columns))
@@ -92,21 +71,29 @@ def shown_slice(viewer: Viewer, plane: Dataset) -> ShownSlice:
 
 def outlines(viewer: Viewer, size: tuple[int, int]) -> list[Mask]:
     """The inside of each closed outline that is drawn, the smallest first."""
-    drawn = []
-    for numbers in viewer.page.evaluate(_POLYLINES):
-        points = np.array(numbers).reshape(-1, 2)
-        image = Image.new("1", size[::-1])
-        # A pixel's middle is half a pixel from its corner, where Pillow counts from.
-        ImageDraw.Draw(image).polygon([(x - 0.5, y - 0.5) for x, y in points], fill=1)
-        drawn.append(np.array(image))
+    drawn = [
+        within(np.array(numbers).reshape(-1, 2), size)
+        for numbers in viewer.page.evaluate(scripts.POLYLINES)
+    ]
     return sorted(drawn, key=lambda mask: int(mask.sum()))
+
+
+def within(polygon: NDArray[np.float64], size: tuple[int, int]) -> Mask:
+    """The pixels whose middles a closed polygon (n, 2) of (x, y) goes around (even-odd rule)."""
+    y, x = np.mgrid[: size[0], : size[1]] + 0.5
+    inside = np.zeros(size, dtype=bool)
+    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        if y0 != y1:
+            crossed = (y0 > y) != (y1 > y)
+            inside ^= crossed & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+    return inside
 
 
 def picture_on_canvas(viewer: Viewer, shape: tuple[int, int]) -> NDArray[np.int16]:
     """What the canvas shows at the middle of each pixel of the shown picture (rows, columns)."""
     canvas = viewer.canvas()
     ends = [(0, 0), (1, 0), (0, 1)]
-    first, right, below = np.array(viewer.page.evaluate(_IMAGE_TO_CANVAS, ends))
+    first, right, below = np.array(viewer.page.evaluate(scripts.IMAGE_TO_CANVAS, ends))
     row, column = np.indices(shape)
     places = first + column[..., None] * (right - first) + row[..., None] * (below - first)
     x, y = np.moveaxis(places, -1, 0).astype(int)

@@ -130,7 +130,7 @@ def test_report_and_segmentation_open_after_anything_else_was_tried(
 ) -> None:
     """Whatever the viewer makes of an object, none keeps it from showing the next one."""
     label = str(dcmread(opened.results[before][0]).SeriesDescription)
-    opened.viewer.open_object(label)
+    opened.viewer.try_object(label)
     opened.viewer.open_sr(label="MOME SR")
     assert "Exam malignancy score" in "".join(each.text for each in opened.viewer.texts())
     opened.viewer.open_seg()

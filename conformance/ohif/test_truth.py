@@ -39,7 +39,7 @@ FARTHEST_PX = 2.0
 LEAST_SEEN = 0.5
 """Part of an outline that is coloured on the page: it is dashed."""
 
-EDGE_PX = 2
+EDGE_PX = 1
 """So far a SEG's edge, which is drawn as a line, reaches out of its region."""
 
 SEVERAL_OBJECTS = "enhanced-object-a-phase"

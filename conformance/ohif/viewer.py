@@ -18,6 +18,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from scipy import ndimage
 
 from conformance import peers
+from conformance.ohif import scripts
 from conformance.ohif.colours import has_outline, has_region, region
 
 _FLAGS = (
@@ -34,42 +35,14 @@ _FLAGS = (
 _WINDOW = (1280, 900)
 _FIRST_IMAGE_MS = 120_000.0
 _OVERLAY_MS = 60_000.0
+_OPENED_MS = 10_000.0
+_CLICKS = 3
 _NO = '[data-cy="no-hydrate-btn"]'
 _THUMBNAIL = '[data-cy="study-browser-thumbnail-no-image"]'
 _ANY_THUMBNAIL = '[data-cy^="study-browser-thumbnail"]'
 _TEXT_REPORT = '[data-cy="viewport-grid"] .overflow-auto.text-foreground'
 _DRAWN = "svg.svg-layer :is(polyline, path, circle, ellipse, line)"
 _VIEWPORT = ".cornerstone-viewport-element, .viewport-element"
-_REMOVE_TOUR = """
-document.querySelectorAll('.shepherd-element, .shepherd-modal-overlay-container')
-    .forEach(element => element.remove())
-"""
-_DRAWN_BOXES = """
-selector => [...document.querySelectorAll(selector)].map(element => {
-    const box = element.getBoundingClientRect()
-    return [element.textContent, box.left, box.top, box.right, box.bottom]
-})
-"""
-_SHOWN_IMAGE = """
-() => window.cornerstone.getEnabledElements().map(each => each.viewport.getCurrentImageId())[0]
-"""
-_SCROLL = """
-wanted => {
-    const shown = window.cornerstone.getEnabledElements()[0].viewport
-    return shown.setImageIdIndex(shown.getImageIds().findIndex(id => id.endsWith(wanted)))
-}
-"""
-_CANVAS = """
-() => window.cornerstone.getEnabledElements()
-    .map(each => each.viewport.canvas.toDataURL('image/png').split(',')[1])
-"""
-_PLACE = """
-([x, y]) => {
-    const shown = window.cornerstone.getEnabledElements()[0].viewport
-    const box = shown.element.getBoundingClientRect()
-    return Array.from(shown.canvasToWorld([x - box.left, y - box.top]))
-}
-"""
 _IMAGE_ID = re.compile(
     r"/series/(?P<series>[\d.]+)/instances/(?P<instance>[\d.]+)/frames/(?P<frame>\d+)"
 )
@@ -128,7 +101,7 @@ class Viewer:
             self._wait_for(lambda picture: picture.max() > 0, _FIRST_IMAGE_MS)
         except PlaywrightTimeoutError as error:
             raise self._error("no image of the study") from error
-        self.page.evaluate(_REMOVE_TOUR)
+        self.page.evaluate(scripts.REMOVE_TOUR)
 
     def objects(self) -> list[str]:
         """The labels of the study's thumbnails without a picture: its SR and SEG."""
@@ -157,13 +130,28 @@ class Viewer:
         self._settle()
 
     def open_object(self, label: str) -> None:
-        """Open the series or object whose thumbnail says ``label``, by a double click."""
+        """Open the series or object whose thumbnail says ``label``, by a double click.
+
+        Again, if the list changed under it: thumbnails move while others are still coming.
+        """
+        for _ in range(_CLICKS):
+            self.try_object(label)
+            try:
+                self.page.wait_for_function(scripts.IS_OPEN, arg=label, timeout=_OPENED_MS)
+            except PlaywrightTimeoutError:
+                continue
+            return
+        raise self._error(f"{label} does not open")
+
+    def try_object(self, label: str) -> None:
+        """Double-click what the viewer may not be able to open."""
         self.page.wait_for_selector(_ANY_THUMBNAIL, timeout=_FIRST_IMAGE_MS)
-        self.page.evaluate(_REMOVE_TOUR)
-        items = [i for i in self.page.query_selector_all(_ANY_THUMBNAIL) if label in i.inner_text()]
-        if not items:
+        self.page.evaluate(scripts.REMOVE_TOUR)
+        items = self.page.query_selector_all(_ANY_THUMBNAIL)
+        found = [item for item in items if label in item.inner_text()]
+        if not found:
             raise self._error(f"no {label} in the list of series")
-        items[0].dblclick()
+        found[0].dblclick()
 
     def open_report(self, label: str) -> str:
         """Open an SR that the viewer shows as text; return the text."""
@@ -186,7 +174,7 @@ class Viewer:
     def scroll_to(self, image: ShownImage) -> None:
         """Show an image of the series that is open."""
         wanted = f"/instances/{image.sop_instance_uid}/frames/{image.frame}"
-        self.page.evaluate(_SCROLL, wanted)
+        self.page.evaluate(scripts.SCROLL, wanted)
         self._wait_for(lambda _: self.shown_image() == image, _OVERLAY_MS)
         self._settle()
 
@@ -209,7 +197,7 @@ class Viewer:
 
     def shown_image(self) -> ShownImage:
         """Which image is shown, from Cornerstone itself."""
-        found = _IMAGE_ID.search(str(self.page.evaluate(_SHOWN_IMAGE)))
+        found = _IMAGE_ID.search(str(self.page.evaluate(scripts.SHOWN_IMAGE)))
         if found is None:
             raise self._error("no image is shown")
         return ShownImage(found["series"], found["instance"], int(found["frame"]))
@@ -217,7 +205,7 @@ class Viewer:
     def place_of(self, drawn: Drawn) -> NDArray[np.float64]:
         """Where the middle of something drawn lies in the patient, mm LPS, as the viewer says."""
         middle = [(drawn.left + drawn.right) / 2, (drawn.top + drawn.bottom) / 2]
-        return np.array(self.page.evaluate(_PLACE, middle))
+        return np.array(self.page.evaluate(scripts.PLACE, middle))
 
     def colouredregion(self) -> Drawn:
         """The box around the largest patch that a SEG colours."""
@@ -232,7 +220,7 @@ class Viewer:
 
     def canvas(self) -> NDArray[np.int16]:
         """What Cornerstone has drawn (rows, columns, RGB), without OHIF's messages over it."""
-        drawn = self.page.evaluate(_CANVAS)
+        drawn = self.page.evaluate(scripts.CANVAS)
         if not drawn:
             return np.zeros((1, 1, 3), dtype=np.int16)
         picture = Image.open(io.BytesIO(base64.b64decode(drawn[0]))).convert("RGB")
@@ -260,10 +248,10 @@ class Viewer:
         return path
 
     def _shows(self, part_of_image_id: str) -> bool:
-        return part_of_image_id in str(self.page.evaluate(_SHOWN_IMAGE))
+        return part_of_image_id in str(self.page.evaluate(scripts.SHOWN_IMAGE))
 
     def _boxes(self, selector: str) -> list[Drawn]:
-        return [Drawn(*found) for found in self.page.evaluate(_DRAWN_BOXES, selector)]
+        return [Drawn(*found) for found in self.page.evaluate(scripts.DRAWN_BOXES, selector)]
 
     def _wait_for(self, holds: _Judge, timeout_ms: float) -> None:
         """Take pictures, one an animation frame at most, until ``holds`` says so of one."""

@@ -86,7 +86,8 @@ def identity_fault(header: ResultHeader, there: StudyThere | None) -> str | None
         there.issuer_of_patient_id, header.issuer_of_patient_id
     ):
         return "the study's patient is of another issuer there"
-    if _differs(there.accession_number, header.accession_number):
+    # An order that a PACS entered after it routed the images is no other one.
+    if header.accession_number and _differs(there.accession_number, header.accession_number):
         return "the study has another accession number there"
     return None
 

@@ -287,9 +287,10 @@ def test_an_issuer_counts_only_where_both_name_one():
     assert pacs.received == ["1.1"]
 
 
-def test_accession_that_only_the_archive_has_blocks():
-    box, _, _ = asking(HERE, accession="")
-    assert box.run() == RoundOutcome(blocked=1)
+def test_accession_that_was_entered_after_the_images_were_routed_is_no_other_one():
+    box, _, pacs = asking(HERE, accession="")
+    assert box.run() == RoundOutcome(sent=1)
+    assert pacs.received == ["1.1"]
 
 
 def test_what_the_archive_says_stays_out_of_logs():

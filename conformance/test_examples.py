@@ -76,6 +76,7 @@ def test_each_picture_is_that_of_its_file() -> None:
         np.testing.assert_array_equal(shown, dcmread(path.with_suffix(".dcm")).pixel_array)
 
 
+@pytest.mark.long
 @pytest.mark.peer("DCMTK")
 def test_what_is_made_now_says_the_same_but_for_numbers(tmp_path, record_property) -> None:
     made = {path.name: path for path in make_examples(tmp_path)}

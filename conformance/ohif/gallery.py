@@ -21,7 +21,7 @@ from conformance.ohif.viewer import Viewer, open_viewer
 from mome_node.demonstration.pacs.orthanc import Orthanc
 from mome_node.results.profile import ResultProfile
 
-COLOURS = 96
+COLOURS = 48
 """Of a picture: greys mostly. All of a page's would make its file several times as large."""
 
 SHOWN = ResultProfile(objects=("sr", "seg", "summary"))
@@ -32,6 +32,7 @@ def take(make: LesionStudyMaker, viewer: Viewer, orthanc: Orthanc) -> Iterator[P
     for form in ("classic", "degraded", "negative", "sagittal"):
         study = make(form)
         results = study.results(SHOWN)
+        orthanc.empty()
         orthanc.store_study([*study.images, *(p for paths in results.values() for p in paths)])
         viewer.open_study(study.study_uid)
         viewer.open_sr(label="MOME SR")

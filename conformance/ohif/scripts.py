@@ -23,6 +23,10 @@ label => [...window.services.viewportGridService.getState().viewports.values()]
     .some(shown => `${shown.Modality} ${shown.SeriesDescription}`.includes(label))
 """
 
+RENDER = """
+() => window.cornerstone.getEnabledElements().forEach(each => each.viewport.render())
+"""
+
 SCROLL = """
 wanted => {
     const shown = window.cornerstone.getEnabledElements()[0].viewport

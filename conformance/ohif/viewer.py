@@ -36,6 +36,7 @@ _WINDOW = (1280, 900)
 _FIRST_IMAGE_MS = 120_000.0
 _OVERLAY_MS = 60_000.0
 _OPENED_MS = 10_000.0
+_UNTOUCHED_MS = 30_000.0
 _CLICKS = 3
 _NO = '[data-cy="no-hydrate-btn"]'
 _THUMBNAIL = '[data-cy="study-browser-thumbnail-no-image"]'
@@ -112,7 +113,7 @@ class Viewer:
         """Open an SR by a double click; return the texts drawn beside its outlines."""
         self.open_object(label)
         try:
-            self.page.wait_for_selector(_DRAWN, timeout=_OVERLAY_MS, state="attached")
+            self._wait_for_outlines()
             self._wait_for(has_outline, _OVERLAY_MS)
         except PlaywrightTimeoutError as error:
             raise self._error("the SR draws no outline") from error
@@ -246,6 +247,14 @@ class Viewer:
         path = self.folder / f"{name}.png"
         self.page.screenshot(path=path)
         return path
+
+    def _wait_for_outlines(self) -> None:
+        """OHIF may draw the image before it knows of the outlines; a touch draws it again."""
+        try:
+            self.page.wait_for_selector(_DRAWN, timeout=_UNTOUCHED_MS, state="attached")
+        except PlaywrightTimeoutError:
+            self.page.evaluate(scripts.RENDER)
+            self.page.wait_for_selector(_DRAWN, timeout=_OVERLAY_MS, state="attached")
 
     def _shows(self, part_of_image_id: str) -> bool:
         return part_of_image_id in str(self.page.evaluate(scripts.SHOWN_IMAGE))

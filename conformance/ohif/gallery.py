@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from pydicom import dcmread
 
@@ -21,8 +22,10 @@ from conformance.ohif.viewer import Viewer, open_viewer
 from mome_node.demonstration.pacs.orthanc import Orthanc
 from mome_node.results.profile import ResultProfile
 
-COLOURS = 48
-"""Of a picture: greys mostly. All of a page's would make its file several times as large."""
+GREYS, COLOURS = 64, 128
+"""Of a picture's palette. All of a page's would make its file several times as large."""
+
+COLOUR_STEP = 24  # between the channels of a pixel that is not grey
 
 SHOWN = ResultProfile(objects=("sr", "seg", "summary"))
 
@@ -48,6 +51,17 @@ def take(make: LesionStudyMaker, viewer: Viewer, orthanc: Orthanc) -> Iterator[P
         yield viewer.screenshot("ohif-summary")
 
 
+def reduced(page: Image.Image) -> Image.Image:
+    """The page with fewer greys, and with colours of its own for what is not grey."""
+    pixels = np.asarray(page.convert("RGB"))
+    spread = pixels.max(axis=-1).astype(int) - pixels.min(axis=-1)
+    colours = Image.fromarray(pixels[spread > COLOUR_STEP][None]).quantize(COLOURS)
+    greys = np.linspace(0, 255, GREYS).astype(int).repeat(3)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*greys.tolist(), *(colours.getpalette() or ())[: 3 * COLOURS]])
+    return page.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+
+
 def main() -> int:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -62,8 +76,7 @@ def main() -> int:
     ):
         for page in take(LesionStudyMaker(Path(name) / "studies"), viewer, orthanc):
             with Image.open(page) as picture:
-                reduced = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-                reduced.save(options.out / page.name, optimize=True)
+                reduced(picture).save(options.out / page.name, optimize=True)
     return 0
 
 

@@ -1,4 +1,7 @@
-"""Results opened in OHIF: what a radiologist sees of them, and where."""
+"""Results of the whole pipeline opened in OHIF: what a radiologist sees of them, and where.
+
+test_truth.py holds the same objects to the phantom's truth; it has the short form.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from conformance.ohif.drawn import ShownImage
 from conformance.ohif.reading import assert_nothing_is_broken, assert_score_is_readable
-from conformance.ohif.viewer import ShownImage, Viewer
+from conformance.ohif.viewer import Viewer
 from conformance.study_results import EvaluatedStudy, StudyMaker
 from mome_node.demonstration.pacs.orthanc import Orthanc
 from mome_node.phantom.exam import Protocol, Vendor
@@ -73,6 +77,7 @@ def assert_seg_opens(viewer: Viewer, study: EvaluatedStudy) -> None:
     assert_near_a_region(viewer.place_of(viewer.coloured_region()), study)
 
 
+@pytest.mark.long
 def test_results_open_with_the_region_outlined_the_score_printed_whole_and_the_region_coloured(
     viewer: Viewer, orthanc: Orthanc, make_study: StudyMaker
 ) -> None:

@@ -11,9 +11,10 @@ import pytest
 from pydicom import dcmread
 
 from conformance.lesion_results import RECORDED_AT, LesionStudy, LesionStudyMaker
+from conformance.ohif.drawn import ShownImage
 from conformance.ohif.overlay import picture_on_canvas
 from conformance.ohif.reading import assert_nothing_is_broken
-from conformance.ohif.viewer import ShownImage, Viewer
+from conformance.ohif.viewer import Viewer
 from mome_node.demonstration.pacs.orthanc import Orthanc
 from mome_node.dicom.reason_codes import REASONS, Reason
 from mome_node.dicom.rejection_note import RejectionTitle

@@ -20,9 +20,10 @@ from conformance.lesion_results import (
     LesionStudyMaker,
     inside,
 )
+from conformance.ohif.drawn import ShownImage
 from conformance.ohif.overlay import Mask, ShownSlice, dice, farthest, outlines, shown_slice
 from conformance.ohif.reading import assert_nothing_is_broken, assert_score_is_readable
-from conformance.ohif.viewer import ShownImage, Viewer
+from conformance.ohif.viewer import Viewer
 from conformance.planes import plane_of
 from mome_node.demonstration.pacs.orthanc import Orthanc
 from mome_node.phantom.exam import Lesion

@@ -20,6 +20,7 @@ from scipy import ndimage
 from conformance import peers
 from conformance.ohif import scripts
 from conformance.ohif.colours import has_outline, has_region, region
+from conformance.ohif.drawn import Drawn, ShownImage
 
 _FLAGS = (
     "--no-sandbox",
@@ -54,34 +55,6 @@ _Judge = Callable[[NDArray[np.int16]], bool]
 
 class ViewerError(AssertionError):
     """The viewer did not show what it was asked for."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Something drawn over the image: its text, if it is one, and its place on the page."""
-
-    text: str
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    def lies_in(self, other: Drawn) -> bool:
-        return (
-            self.left >= other.left
-            and self.top >= other.top
-            and self.right <= other.right
-            and self.bottom <= other.bottom
-        )
-
-
-@dataclass(frozen=True)
-class ShownImage:
-    """The image that the viewport shows."""
-
-    series_uid: str
-    sop_instance_uid: str
-    frame: int
 
 
 @dataclass
@@ -125,7 +98,7 @@ class Viewer:
         """Open a SEG by a double click and wait until its region is drawn."""
         self.open_object(label)
         try:
-            self._wait_for(lambda _: has_region(self.canvas()), _OVERLAY_MS)
+            self._wait_until(lambda: has_region(self.canvas()), _OVERLAY_MS)
         except PlaywrightTimeoutError as error:
             raise self._error("the SEG draws no region") from error
         self._settle()
@@ -167,7 +140,7 @@ class Viewer:
         """Open a series of images and wait until one of it is drawn."""
         self.open_object(label)
         try:
-            self._wait_for(lambda _: self._shows(f"/series/{series_uid}/"), _FIRST_IMAGE_MS)
+            self._wait_until(lambda: self._shows(f"/series/{series_uid}/"), _FIRST_IMAGE_MS)
         except PlaywrightTimeoutError as error:
             raise self._error("the series is not shown") from error
         self._settle()
@@ -176,7 +149,7 @@ class Viewer:
         """Show an image of the series that is open."""
         wanted = f"/instances/{image.sop_instance_uid}/frames/{image.frame}"
         self.page.evaluate(scripts.SCROLL, wanted)
-        self._wait_for(lambda _: self.shown_image() == image, _OVERLAY_MS)
+        self._wait_until(lambda: self.shown_image() == image, _OVERLAY_MS)
         self._settle()
 
     def decline_prompt(self) -> None:
@@ -208,7 +181,7 @@ class Viewer:
         middle = [(drawn.left + drawn.right) / 2, (drawn.top + drawn.bottom) / 2]
         return np.array(self.page.evaluate(scripts.PLACE, middle))
 
-    def colouredregion(self) -> Drawn:
+    def coloured_region(self) -> Drawn:
         """The box around the largest patch that a SEG colours."""
         labels, count = ndimage.label(region(self.canvas()))
         if not count:
@@ -263,9 +236,13 @@ class Viewer:
         return [Drawn(*found) for found in self.page.evaluate(scripts.DRAWN_BOXES, selector)]
 
     def _wait_for(self, holds: _Judge, timeout_ms: float) -> None:
-        """Take pictures, one an animation frame at most, until ``holds`` says so of one."""
+        """Take pictures until ``holds`` says so of one."""
+        self._wait_until(lambda: holds(np.asarray(self.picture(), dtype=np.int16)), timeout_ms)
+
+    def _wait_until(self, holds: Callable[[], bool], timeout_ms: float) -> None:
+        """Ask ``holds``, once an animation frame at most, until it says so."""
         waited_ms = 0.0
-        while not holds(np.asarray(self.picture(), dtype=np.int16)):
+        while not holds():
             if waited_ms > timeout_ms:
                 raise PlaywrightTimeoutError("not drawn in time")
             self.page.wait_for_timeout(_FRAME_MS)  # lets the page's own events run

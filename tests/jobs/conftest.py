@@ -270,7 +270,7 @@ class Bench:
     def reports(self) -> list[str]:
         """SOP Instance UIDs of all SRs of the one study, the oldest revision first."""
         results = self.catalog.results_of(self.study().study_uid)
-        return [r.result.sop_instance_uid for r in results]
+        return [r.result.sop_instance_uid for r in results if r.result.kind == "sr"]
 
 
 @cache

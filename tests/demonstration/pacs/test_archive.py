@@ -95,6 +95,6 @@ def test_archive_tells_whose_a_study_is_and_what_a_series_has(archive, tmp_path)
     )
     found = query.study(study)
     assert found is not None
-    assert (found.study_uid, found.patient_id) == (study, "")
+    assert (found.study_uid, found.patient_name) == (study, str(sent.PatientName))
     assert query.instances_of_series(study, sent.SeriesInstanceUID) == {sent.SOPInstanceUID}
     assert query.study(generate_uid()) is None

@@ -19,7 +19,7 @@ from mome_node.demonstration.pacs.pacs import free_port
 from mome_node.settings import load_settings
 
 ROUND_S = 900.0
-ALLOWED_BYTES = 8 << 20
+ALLOWED_BYTES = 16 << 20  # modules that are loaded on the way, too
 
 
 class Clock:

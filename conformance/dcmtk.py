@@ -73,11 +73,14 @@ def start_storescp(folder: Path, *options: str) -> DcmtkServer:
     return _start([*command, *options, str(port)], "STORESCP", port, folder, received)
 
 
-def start_dcmqrscp(folder: Path) -> DcmtkServer:
-    """Start ``dcmqrscp``: an archive that answers queries, with AE title DCMQRSCP."""
+def start_dcmqrscp(folder: Path, port: int | None = None) -> DcmtkServer:
+    """Start ``dcmqrscp``: an archive that answers queries, with AE title DCMQRSCP.
+
+    With what it received in ``folder`` before, if it did.
+    """
     received = folder / "received"
-    received.mkdir(parents=True)
-    port = free_port()
+    received.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
     configuration = folder / "dcmqrscp.cfg"
     configuration.write_text(
         f"NetworkTCPPort = {port}\nMaxPDUSize = 131072\nMaxAssociations = 16\n"

@@ -35,11 +35,13 @@ NodeError
 │   └── InvalidResultError   one was made that is not what it has to be: it is not sent
 ├── DeliveryError
 │   ├── TransientDeliveryError   worth another try
-│   │   └── RefusedForNowError       the peer answers that it cannot do it now
+│   │   ├── RefusedForNowError       the peer answers, and not as it should
+│   │   └── InterruptedDeliveryError the link broke over an instance
 │   └── PermanentDeliveryError   waits for a person
 ├── HttpError                an HTTP service cannot be used: told as a DeliveryError or QueryError
 ├── QueryError               an archive cannot be asked (C-FIND, QIDO-RS), or not be understood
 │   ├── ArchiveUnavailableError  it is away, busy or silent: ask again later
+│   │   └── QuestionFailedError      it answers, and not this question
 │   ├── QueryRefusedError    it refuses us, or what was asked, for good
 │   ├── AnswerTooLargeError  it answers with more than is taken
 │   ├── MalformedAnswerError     its answer is not what DICOM says it should be
@@ -215,7 +217,21 @@ class TransientDeliveryError(DeliveryError):
 
 
 class RefusedForNowError(TransientDeliveryError):
-    """The peer answers, and says that it cannot do it now."""
+    """The peer answers: that it cannot do it now, or what cannot be used."""
+
+
+class InterruptedDeliveryError(TransientDeliveryError):
+    """The link broke, or fell silent, while an instance was sent: it may have arrived, or be why.
+
+    ``sop_instance_uid`` names it.
+    """
+
+    def __init__(self, told: str, sop_instance_uid: str) -> None:
+        super().__init__(told, sop_instance_uid)  # both, so that it pickles
+        self.sop_instance_uid = sop_instance_uid
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class PermanentDeliveryError(DeliveryError):
@@ -232,11 +248,15 @@ class HttpFault(StrEnum):
 
 
 class HttpError(NodeError):
-    """An HTTP service cannot be used. Who asked it tells it on in an error of their own."""
+    """An HTTP service cannot be used. Who asked it tells it on in an error of their own.
 
-    def __init__(self, fault: HttpFault, told: str) -> None:
+    ``reached``: there was a connection, and it was lost or fell silent.
+    """
+
+    def __init__(self, fault: HttpFault, told: str, *, reached: bool = False) -> None:
         super().__init__(fault, told)  # both, so that it pickles
         self.fault = fault
+        self.reached = reached
 
     def __str__(self) -> str:
         return str(self.args[1])
@@ -248,6 +268,10 @@ class QueryError(NodeError):
 
 class ArchiveUnavailableError(QueryError):
     """The archive is away, busy or silent: worth another try."""
+
+
+class QuestionFailedError(ArchiveUnavailableError):
+    """The archive answers, and not this question: others may fare better."""
 
 
 class QueryRefusedError(QueryError):

@@ -16,7 +16,7 @@ from typing import Final
 
 import requests
 from requests.auth import AuthBase
-from urllib3.exceptions import DecodeError, HTTPError
+from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as ReadTimeout
 
 from mome_node.errors import HttpError, HttpFault
@@ -121,11 +121,19 @@ def _failure(error: requests.RequestException | HTTPError) -> HttpError:
     match error:
         case requests.exceptions.SSLError():
             return HttpError(HttpFault.REFUSED, "its certificate is not trusted; see ca_file")
+        case requests.ConnectTimeout():
+            return HttpError(HttpFault.AWAY, "no connection in time")
         case requests.Timeout() | ReadTimeout():
-            return HttpError(HttpFault.AWAY, "no answer in time")
+            return HttpError(HttpFault.AWAY, "no answer in time", reached=True)
         case DecodeError() | requests.exceptions.InvalidHeader():
             return HttpError(HttpFault.MALFORMED, "the answer is not encoded as HTTP says")
         case requests.ConnectionError() | HTTPError():
             words = "no connection, or it was lost; is the archive running?"
-            return HttpError(HttpFault.AWAY, words)
+            return HttpError(HttpFault.AWAY, words, reached=not _never_connected(error))
     return HttpError(HttpFault.REFUSED, "it cannot be asked over HTTP at this url")
+
+
+def _never_connected(error: Exception) -> bool:
+    """Whether no connection was made; the libraries tell by the cause of a cause."""
+    told = error.args[0] if error.args else None
+    return isinstance(getattr(told, "reason", told), NewConnectionError)

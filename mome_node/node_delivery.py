@@ -19,9 +19,12 @@ from mome_node.delivery.retry import RetryPolicy
 from mome_node.delivery.stow import StowSender
 from mome_node.errors import (
     ArchiveUnavailableError,
+    DeliveryError,
     MalformedAnswerError,
     PermanentDeliveryError,
     QueryError,
+    QuestionFailedError,
+    RefusedForNowError,
     SettingsError,
     TransientDeliveryError,
 )
@@ -82,9 +85,16 @@ class QueriedArchive:
         try:
             yield
         except QueryError as error:
-            passes = isinstance(error, ArchiveUnavailableError | MalformedAnswerError)
-            kind = TransientDeliveryError if passes else PermanentDeliveryError
-            raise kind(f"{self.name}: asked what it has: {error}") from error
+            raise _as_of_a_delivery(error)(f"{self.name}: asked what it has: {error}") from error
+
+
+def _as_of_a_delivery(error: QueryError) -> type[DeliveryError]:
+    match error:
+        case QuestionFailedError() | MalformedAnswerError():
+            return RefusedForNowError
+        case ArchiveUnavailableError():
+            return TransientDeliveryError
+    return PermanentDeliveryError
 
 
 def limiters_of(settings: Settings) -> Limiters:

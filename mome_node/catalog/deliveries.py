@@ -61,6 +61,16 @@ class DeliveryLedger:
                 last_error=last_error,
             )
 
+    def note_tried(self, delivery_ids: Collection[int], at: datetime) -> None:
+        """Write down that these may be at their destination from now on; durable."""
+        with self._database.write() as session:
+            outbox.note_tried(session, delivery_ids, at)
+
+    def note_not_sent(self, delivery_ids: Collection[int], tried_at: datetime) -> None:
+        """Take back what was noted then: nothing of these was sent."""
+        with self._database.write() as session:
+            outbox.note_not_sent(session, delivery_ids, tried_at)
+
     def block(self, delivery_ids: Collection[int], why: str) -> None:
         """Keep pending deliveries back until a person has looked."""
         with self._database.write() as session:

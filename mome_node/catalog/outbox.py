@@ -159,11 +159,30 @@ def mark(
     row.last_error = last_error
     if state is DeliveryState.SENT:
         row.sent_at = at
+        row.tried_at = row.tried_at or at
         row.transaction_uid = None
     elif row.state != DeliveryState.PENDING.value:
         return
     row.state = state.value
     row.next_attempt_at = next_attempt_at if state is DeliveryState.PENDING else None
+
+
+def note_tried(session: Session, delivery_ids: Collection[int], at: datetime) -> None:
+    """Write down that these may be at their destination from now on."""
+    session.execute(
+        update(DeliveryTable)
+        .where(DeliveryTable.id.in_(delivery_ids), DeliveryTable.tried_at.is_(None))
+        .values(tried_at=at)
+    )
+
+
+def note_not_sent(session: Session, delivery_ids: Collection[int], tried_at: datetime) -> None:
+    """Take back what ``note_tried`` wrote down then."""
+    session.execute(
+        update(DeliveryTable)
+        .where(DeliveryTable.id.in_(delivery_ids), DeliveryTable.tried_at == tried_at)
+        .values(tried_at=None)
+    )
 
 
 def block(session: Session, delivery_ids: Collection[int], why: str) -> None:

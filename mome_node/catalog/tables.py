@@ -242,7 +242,8 @@ class DeliveryTable(Base):
     """The outbox: one row for each result and destination.
 
     ``transaction_uid`` is the storage commitment that was asked for it last, since it was sent.
-    ``confirm_attempts`` counts how often the peer did not have it after all.
+    ``confirm_attempts`` counts how often the peer did not have it after all. ``tried_at``: from
+    when on the peer may have it.
     """
 
     __tablename__ = "deliveries"
@@ -260,6 +261,7 @@ class DeliveryTable(Base):
     last_status: Mapped[int | None]
     last_error: Mapped[str] = mapped_column(Text)
     sent_at: Mapped[datetime | None]
+    tried_at: Mapped[datetime | None]
     transaction_uid: Mapped[str | None] = mapped_column(_UID, index=True)
     confirm_attempts: Mapped[int] = mapped_column(server_default="0")
     queued_at: Mapped[datetime]

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from mome_node.catalog import acts, outbox, results, studies
 from mome_node.catalog.records import (
-    DeliveryState,
     RejectionRow,
     ResultRecord,
     Route,
@@ -28,16 +27,6 @@ from mome_node.errors import CatalogError
 
 REJECTION_KIND: Final = "rejection"
 REPORT_KIND: Final = "sr"
-
-_MAY_BE_THERE: Final = [
-    state.value
-    for state in (
-        DeliveryState.SENT,
-        DeliveryState.COMMITTED,
-        DeliveryState.FOUND,
-        DeliveryState.ACCEPTED,
-    )
-]
 
 
 def studies_to_tell_of(session: Session, limit: int) -> tuple[str, ...]:
@@ -84,7 +73,7 @@ def _may_be_there() -> ColumnElement[bool]:
     """A destination has the result, or got it and its answer was lost."""
     return and_(
         DeliveryTable.sop_instance_uid == ResultTable.sop_instance_uid,
-        or_(DeliveryTable.state.in_(_MAY_BE_THERE), DeliveryTable.attempts > 0),
+        DeliveryTable.tried_at.is_not(None),
     )
 
 

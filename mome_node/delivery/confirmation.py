@@ -169,6 +169,8 @@ class Confirmations:
                 listed = archive.instances(study_uid, series_uid)
             except PermanentDeliveryError as error:
                 self._accept(some, str(error))
+            except RefusedForNowError as error:  # says nothing of other series
+                self._ask_later(some, error)
             except TransientDeliveryError as error:
                 self._ask_later([d for _, rest in waiting for d in rest], error)
                 return

@@ -83,7 +83,7 @@ class Sender(Protocol):
         """Yield one receipt an instance, each as soon as the peer has answered for it.
 
         Raises a DeliveryError when the peer cannot be reached or the link breaks: it holds for
-        every instance that has no receipt yet.
+        every instance that has no receipt yet. InterruptedDeliveryError names the one it broke on.
         """
         ...
 

@@ -13,7 +13,11 @@ from mome_node.delivery.association import DEFAULT_TIMEOUTS, Timeouts, associati
 from mome_node.delivery.destination import Destination, Outgoing, Receipt
 from mome_node.delivery.instance_file import Syntax, read_dataset, read_syntax
 from mome_node.delivery.status import judge
-from mome_node.errors import PermanentDeliveryError, TransientDeliveryError
+from mome_node.errors import (
+    InterruptedDeliveryError,
+    PermanentDeliveryError,
+    TransientDeliveryError,
+)
 
 _MAX_CONTEXTS = 128  # odd context IDs in one byte, PS3.8 section 9.3.2.2
 _CONVERTIBLE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
@@ -66,11 +70,13 @@ class DimseSender:
             refusal.__cause__ = error
             return Receipt(item.sop_instance_uid, None, error=refusal)
         except RuntimeError as error:
-            raise TransientDeliveryError(f"{self.destination}: the association was lost") from error
+            lost = f"{self.destination}: the association was lost"
+            raise InterruptedDeliveryError(lost, item.sop_instance_uid) from error
         if "Status" not in answer:
-            raise TransientDeliveryError(
+            raise InterruptedDeliveryError(
                 f"{self.destination}: the link broke, or no answer to C-STORE within "
-                f"{self.timeouts.answer_s:g} s"
+                f"{self.timeouts.answer_s:g} s",
+                item.sop_instance_uid,
             )
         return judge(item.sop_instance_uid, answer.Status, str(self.destination))
 

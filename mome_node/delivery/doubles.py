@@ -19,6 +19,7 @@ class MemoryLedger:
 
     deliveries: dict[int, DeliveryRecord] = field(default_factory=dict)
     queues: dict[str, QueueRecord] = field(default_factory=dict)
+    tried: dict[int, datetime] = field(default_factory=dict)
 
     def add(self, delivery: DeliveryRecord) -> None:
         """Enter a delivery."""
@@ -61,6 +62,16 @@ class MemoryLedger:
             last_error=last_error,
             sent_at=at if state is DeliveryState.SENT else delivery.sent_at,
         )
+
+    def note_tried(self, delivery_ids: Collection[int], at: datetime) -> None:
+        """See Ledger."""
+        self.tried = dict.fromkeys(delivery_ids, at) | self.tried
+
+    def note_not_sent(self, delivery_ids: Collection[int], tried_at: datetime) -> None:
+        """See Ledger."""
+        for number in delivery_ids:
+            if self.tried.get(number) == tried_at:
+                del self.tried[number]
 
     def block(self, delivery_ids: Collection[int], why: str) -> None:
         """See Ledger."""

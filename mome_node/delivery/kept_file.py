@@ -75,27 +75,27 @@ def check_bytes(
 def identity_fault(header: ResultHeader, there: StudyThere | None) -> str | None:
     """Say why a result must not go where ``there`` is its study, None if it may.
 
-    What the archive's answer holds must be what the result says. An issuer counts where both name
-    one (PS3.3 table 10-18: without it a Patient ID is the institution's own). Neither is quoted.
+    The Patient ID must be told, and be what the result says. An issuer counts where both name one
+    (PS3.3 table 10-18: without it a Patient ID is the institution's own), an accession number, too:
+    an order that a PACS entered after it routed the images is no other one. None is quoted.
     """
     if there is None:
         return "the destination has no such study (deleted there?): nothing is re-created"
-    if _differs(there.patient_id, header.patient_id):
+    if there.patient_id is None:
+        return "the destination does not tell whose the study is"
+    if _text(there.patient_id) != header.patient_id:
         return "the study is another patient's there (merged, or corrected?)"
-    if header.issuer_of_patient_id and _differs(
-        there.issuer_of_patient_id, header.issuer_of_patient_id
-    ):
+    if _contradict(there.issuer_of_patient_id, header.issuer_of_patient_id):
         return "the study's patient is of another issuer there"
-    # An order that a PACS entered after it routed the images is no other one.
-    if header.accession_number and _differs(there.accession_number, header.accession_number):
+    if _contradict(there.accession_number, header.accession_number):
         return "the study has another accession number there"
     return None
 
 
-def _differs(there: str | None, here: str) -> bool:
+def _contradict(there: str | None, here: str) -> bool:
     """An empty value says nothing: type 2 attributes are empty where they are not known."""
     said = _text(there)
-    return bool(said) and said != here
+    return bool(said and here) and said != here
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ which the peer takes for the instance that it has. What is recorded as sent is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,9 @@ from mome_node.delivery.ports import DestinationArchive, Port
 from mome_node.delivery.retry import RetryPolicy, next_attempt
 from mome_node.errors import (
     DeliveryError,
+    InterruptedDeliveryError,
     PermanentDeliveryError,
+    RefusedForNowError,
     TransientDeliveryError,
 )
 
@@ -52,6 +54,14 @@ class Ledger(Protocol):
         last_error: str = "",
     ) -> None:
         """Write down how an attempt ended and count it; durable when this returns."""
+        ...
+
+    def note_tried(self, delivery_ids: Collection[int], at: datetime) -> None:
+        """Write down that these may be at the destination from now on; durable."""
+        ...
+
+    def note_not_sent(self, delivery_ids: Collection[int], tried_at: datetime) -> None:
+        """Take back what was noted then: nothing of these was sent."""
         ...
 
     def block(self, delivery_ids: Collection[int], why: str) -> None:
@@ -163,10 +173,13 @@ class Outbox:
         whole: Sequence[tuple[DeliveryRecord, ResultHeader]],
         tally: _Tally,
     ) -> list[tuple[DeliveryRecord, ResultHeader]]:
-        """Block what must not go there; what may. TransientDeliveryError if it cannot be asked."""
+        """Block what must not go there; what may. TransientDeliveryError if it cannot be asked.
+
+        A question about this study that is not answered says nothing of other studies.
+        """
         try:
             there = archive.study(whole[0][0].study_uid)
-        except PermanentDeliveryError as error:
+        except (PermanentDeliveryError, RefusedForNowError) as error:
             for delivery, _ in whole:
                 self._record_failure(delivery, None, error, tally)
             return []
@@ -180,7 +193,13 @@ class Outbox:
         return fitting
 
     def _send(self, sender: Sender, due: Sequence[DeliveryRecord], tally: _Tally) -> None:
-        """Send over one association. TransientDeliveryError if the link fails."""
+        """Send over one association. TransientDeliveryError if the link fails.
+
+        That they may be there is on record before anything is sent: whatever cuts us off, they
+        can be taken back.
+        """
+        tried_at = self.clock()
+        self.ledger.note_tried([delivery.delivery_id for delivery in due], tried_at)
         without_record = {delivery.result.sop_instance_uid: delivery for delivery in due}
         outgoing = [
             Outgoing(uid, partial(self.open_instance, delivery.result.key))
@@ -195,8 +214,19 @@ class Outbox:
             for delivery in without_record.values():
                 self._record_failure(delivery, None, error, tally)
             return
+        except InterruptedDeliveryError as error:
+            if (broke_on := without_record.pop(error.sop_instance_uid, None)) is not None:
+                self._record_failure(broke_on, None, error, tally)
+            self._never_sent(without_record.values(), tried_at)
+            raise
+        except TransientDeliveryError:
+            self._never_sent(without_record.values(), tried_at)
+            raise
         if without_record:
             raise TransientDeliveryError("the sender told no outcome")
+
+    def _never_sent(self, deliveries: Iterable[DeliveryRecord], tried_at: datetime) -> None:
+        self.ledger.note_not_sent([delivery.delivery_id for delivery in deliveries], tried_at)
 
     def _record(self, delivery: DeliveryRecord, receipt: Receipt, tally: _Tally) -> None:
         if receipt.error is not None:
@@ -218,7 +248,10 @@ class Outbox:
         """One result failed, which says nothing of the others."""
         now = self.clock()
         attempts = delivery.attempts + 1
-        again = next_attempt(error, attempts, now, self.policy)
+        # What the link broke on waits longer than its destination does: if it is the reason, it
+        # must not stand before all others each time.
+        waits = attempts + isinstance(error, InterruptedDeliveryError)
+        again = next_attempt(error, waits, now, self.policy)
         self.ledger.mark(
             delivery.delivery_id,
             DeliveryState.PENDING if again else DeliveryState.FAILED,

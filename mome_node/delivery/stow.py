@@ -23,6 +23,7 @@ from mome_node.errors import (
     DeliveryError,
     HttpError,
     HttpFault,
+    InterruptedDeliveryError,
     PermanentDeliveryError,
     StorageError,
     TransientDeliveryError,
@@ -75,8 +76,11 @@ class StowSender:
         Raises DeliveryError where it would not, or cannot be reached.
         """
         started = self.clock()
-        with open_session(self.service) as session:
-            status, _ = self._post(session, StoreBody())
+        try:
+            with open_session(self.service) as session:
+                status, _ = self._post(session, StoreBody())
+        except HttpError as error:
+            raise self._told(error) from None
         # A request without an instance is a bad one (PS3.18 10.5.3.1), and stores nothing.
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise TransientDeliveryError(f"{self}: HTTP {status} to an empty request to store")
@@ -96,30 +100,32 @@ class StowSender:
                 status, answer = self._post(session, StoreBody(file))
         except StorageError as error:
             return Receipt(item.sop_instance_uid, None, error=unreadable(item, error))
+        except HttpError as error:
+            told = self._told(error)
+            if error.reached and isinstance(told, TransientDeliveryError):
+                raise InterruptedDeliveryError(str(told), item.sop_instance_uid) from None
+            raise told from None
         return outcome(item.sop_instance_uid, status, answer, str(self))
 
     def _post(self, session: requests.Session, body: StoreBody) -> tuple[int, StoreAnswer | None]:
         """The HTTP status and what the answer says; DeliveryError for what the service refuses.
 
-        An answer that is too long or broken says nothing.
+        HttpError where the link fails. An answer that is too long or broken says nothing.
         """
-        try:
-            with (
-                failures_told(),
-                session.post(
-                    self.service.at("studies"),
-                    data=body,
-                    headers={"Content-Type": body.content_type, "Accept": _ACCEPT},
-                    timeout=self.service.timeouts,
-                    stream=True,
-                    allow_redirects=False,
-                ) as response,
-            ):
-                if (fault := self.service_fault(response.status_code)) is not None:
-                    raise fault
-                return response.status_code, self._answer(response)
-        except HttpError as error:
-            raise self._told(error) from None
+        with (
+            failures_told(),
+            session.post(
+                self.service.at("studies"),
+                data=body,
+                headers={"Content-Type": body.content_type, "Accept": _ACCEPT},
+                timeout=self.service.timeouts,
+                stream=True,
+                allow_redirects=False,
+            ) as response,
+        ):
+            if (fault := self.service_fault(response.status_code)) is not None:
+                raise fault
+            return response.status_code, self._answer(response)
 
     def _answer(self, response: requests.Response) -> StoreAnswer | None:
         try:

@@ -24,6 +24,7 @@ from mome_node.errors import (
     PermanentDeliveryError,
     QueryError,
     QueryRefusedError,
+    QuestionFailedError,
     TransientDeliveryError,
 )
 from mome_node.query.answers import (
@@ -214,4 +215,4 @@ def _failure(status: int | None) -> QueryError:
     words = REFUSALS.get(status)
     if words is not None:
         return QueryRefusedError(f"C-FIND failed with status 0x{status:04X}: {words}")
-    return ArchiveUnavailableError(f"C-FIND failed with status 0x{status:04X}")
+    return QuestionFailedError(f"C-FIND failed with status 0x{status:04X}")

@@ -48,6 +48,7 @@ def report(catalog, at):
         for delivery in due[:taken]:
             ledger.mark(delivery.delivery_id, DeliveryState.SENT, at(4))
             ledger.confirm([delivery.delivery_id], DeliveryState.COMMITTED)
+        ledger.note_tried([d.delivery_id for d in due], at(4))
         for delivery in due[taken:]:
             ledger.mark(delivery.delivery_id, DeliveryState.FAILED, at(4))
         catalog.transition("1.2", S.DELIVERING, S.DELIVERED, "sent", at(5))
@@ -99,6 +100,17 @@ def test_what_was_tried_and_may_have_arrived_is_rejected_too(catalog, study, rep
     reopen(catalog, at, Change.REJECTED)
     report(2, taken=2)
     assert [kind for _, _, kind, _ in found(catalog)] == ["sr", "seg"]
+
+
+def test_what_was_on_its_way_when_it_was_cut_off_is_rejected_too(catalog, study, at):
+    """The association broke, or the node was killed: no outcome is known, and none is counted."""
+    for source, target in itertools.pairwise(TO_REPORTING):
+        catalog.transition("1.2", source, target, "test", at(1))
+    catalog.add_results("1.2", 1, rows(1, at), ROUTES, "made", at(3))
+    first, _ = catalog.deliveries.due("PACS", at(3))
+    catalog.deliveries.note_tried([first.delivery_id], at(4))
+    catalog.withdraw("1.2", "wrong images", at(5))
+    assert found(catalog) == [("PACS", Superseded.WITHDRAWN, "sr", 1)]
 
 
 def test_what_never_left_the_node_needs_no_note(catalog, study, report, at):

@@ -17,7 +17,13 @@ from mome_node.delivery.doubles import MemoryArchive, MemoryLedger, MemorySender
 from mome_node.delivery.outbox import Outbox, RoundOutcome
 from mome_node.delivery.ports import Port, StudyThere
 from mome_node.delivery.retry import RetryPolicy
-from mome_node.errors import CatalogError, PermanentDeliveryError, TransientDeliveryError
+from mome_node.errors import (
+    CatalogError,
+    InterruptedDeliveryError,
+    PermanentDeliveryError,
+    RefusedForNowError,
+    TransientDeliveryError,
+)
 from tests.delivery.outboxes import HERE, NOW, Clock, MemoryStore
 
 AWAY = TransientDeliveryError("away")
@@ -251,7 +257,6 @@ def asking(there: StudyThere | None, **identity):
         StudyThere("PAT-1  ", None, None),
         StudyThere("PAT-1", "", "ACC-1 "),
         StudyThere("PAT-1\0", "HOSPITAL", ""),
-        StudyThere(None, None, None),
     ],
 )
 def test_result_goes_to_the_study_of_its_patient(there):
@@ -268,6 +273,8 @@ def test_result_goes_to_the_study_of_its_patient(there):
         (StudyThere("pat-1", None, None), "another patient's"),
         (StudyThere("PAT-1", "CLINIC", "ACC-1"), "another issuer"),
         (StudyThere("PAT-1", "HOSPITAL", "ACC-2"), "another accession number"),
+        (StudyThere("", None, None), "another patient"),
+        (StudyThere(None, "HOSPITAL", "ACC-1"), "does not tell whose"),
     ],
 )
 def test_result_never_goes_to_a_study_that_is_gone_or_anothers(there, words):
@@ -336,6 +343,58 @@ def test_blocked_study_holds_up_no_other():
     box = Box(("pacs", "1.1", "1.8"), ("pacs", "1.2", "1.9"), archive=archive, pacs=pacs)
     assert box.run() == RoundOutcome(sent=1, blocked=1)
     assert pacs.received == ["1.2"]
+
+
+class BreaksOn(MemorySender):
+    """A destination that hangs up whenever it is sent one certain instance."""
+
+    def __init__(self, uid):
+        super().__init__()
+        self.uid = uid
+
+    def send(self, objects):
+        for item in objects:
+            if item.sop_instance_uid == self.uid:
+                raise InterruptedDeliveryError("the link broke", self.uid)
+            yield from super().send([item])
+
+
+def test_instance_that_a_destination_cannot_bear_stands_before_no_other():
+    pacs = BreaksOn("1.1")
+    box = Box(("pacs", "1.1", "1.8"), ("pacs", "1.2", "1.8"), ("pacs", "1.3", "1.9"), pacs=pacs)
+    assert box.run() == RoundOutcome(retrying=1, fails=True)
+    box.clock.advance(5)
+    assert box.run() == RoundOutcome(sent=2)
+    assert pacs.received == ["1.2", "1.3"]
+    for _ in range(400):
+        box.clock.advance(900)
+        box.run()
+    assert box.state(1) is DeliveryState.FAILED
+    assert box.error(1) == "given up after 72 h: the link broke"
+
+
+def test_what_is_about_to_be_sent_is_on_record_as_what_may_be_there():
+    class Looking(MemorySender):
+        def send(self, objects):
+            assert sorted(box.ledger.tried) == [1, 2]
+            yield from super().send(objects)
+
+    box = Box(("pacs", "1.1"), ("pacs", "1.2"), pacs=Looking())
+    assert box.run() == RoundOutcome(sent=2)
+
+
+def test_question_that_is_not_answered_holds_back_its_study_and_no_other():
+    class Answers(MemoryArchive):
+        def study(self, study_uid):
+            if study_uid == "1.8":
+                raise RefusedForNowError("the answer cannot be read")
+            return super().study(study_uid)
+
+    pacs = MemorySender()
+    pairs = ("pacs", "1.1", "1.8"), ("pacs", "1.2", "1.9")
+    box = Box(*pairs, archive=Answers({"1.9": HERE}), pacs=pacs)
+    assert box.run() == RoundOutcome(sent=1, retrying=1)
+    assert (pacs.received, box.state(1)) == (["1.2"], DeliveryState.PENDING)
 
 
 def test_results_are_handed_over_as_they_are_kept():

@@ -27,6 +27,7 @@ def upgrade() -> None:
         results.add_column(sa.Column("rejected_by", _UID, nullable=False, server_default=""))
     op.create_index("ix_results_superseded_as", "results", ["superseded_as"])
     with op.batch_alter_table("deliveries") as deliveries:
+        deliveries.add_column(sa.Column("tried_at", _TIME, nullable=True))
         deliveries.add_column(sa.Column("transaction_uid", _UID, nullable=True))
         deliveries.add_column(
             sa.Column("confirm_attempts", sa.Integer(), nullable=False, server_default="0")
@@ -34,6 +35,11 @@ def upgrade() -> None:
         deliveries.add_column(
             sa.Column("queued_at", _TIME, nullable=False, server_default=sa.text(f"'{_NEVER}'"))
         )
+    op.execute(
+        "UPDATE deliveries SET tried_at = (SELECT results.created_at FROM results "
+        "WHERE results.sop_instance_uid = deliveries.sop_instance_uid) "
+        "WHERE sent_at IS NOT NULL OR attempts > 0"
+    )
     op.execute("UPDATE deliveries SET state = 'accepted only' WHERE state = 'sent'")
     op.execute(_WITHDRAW_SUPERSEDED)
     op.create_index("ix_deliveries_transaction_uid", "deliveries", ["transaction_uid"])

@@ -201,7 +201,7 @@ def test_note_that_takes_results_back_arrives_and_names_what_orthanc_has(
 ) -> None:
     study_uid = queued(node, exam, tmp_path / "results")
     turn_until(node, study_uid, DeliveryState.COMMITTED)
-    node.catalog.withdraw(study_uid, "wrong images", node.outbox.clock())
+    node.catalog.withdrawals.withdraw(study_uid, "wrong images", node.outbox.clock())
     policy = SitePolicy(AssemblyRules(), 60.0, 1800.0, "MOME")
     assert reject_superseded(study_uid, (), node.catalog, node.store, policy) == 1
     turn_until(node, study_uid, DeliveryState.COMMITTED)

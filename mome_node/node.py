@@ -103,12 +103,13 @@ class Node:
         self._limiters = limiters_of(settings)
         files = tls_files(settings.dicom.tls)
         certificates = CertificateWatch(validities(files) if files else (), clock)
+        watch = DeliveryWatch(self.catalog.deliveries, clock, self.catalog.withdrawals.untold_since)
         self.alarms = Alarms(
             self.catalog,
             clock,
             Condition("disk", room.fault),
             Condition("certificate", certificates.fault),
-            Condition("delivery", DeliveryWatch(self.catalog.deliveries, clock).fault),
+            Condition("delivery", watch.fault),
         )
         self._watches = Timers((self.alarms.look, ALARM_PERIOD_S), (certificates.warn, DAY_S))
 

@@ -17,7 +17,6 @@ from mome_node.catalog import (
     rejections,
     results,
     studies,
-    withdrawals,
 )
 from mome_node.catalog.arrivals import ArrivalWriter, FurtherArrivals
 from mome_node.catalog.availability import NoticeLedger
@@ -34,15 +33,14 @@ from mome_node.catalog.records import (
     InstanceRecord,
     NoteRecord,
     Receipt,
-    RejectionRow,
     ResultRecord,
     ResultRow,
     Route,
     SeriesCount,
     StudyRecord,
-    Superseded,
 )
 from mome_node.catalog.states import StudyState
+from mome_node.catalog.withdrawals import WithdrawalLedger
 from mome_node.dicom.rejection_note import RejectionNote
 from mome_node.errors import CatalogError
 
@@ -55,6 +53,7 @@ class Catalog:
         self._arrivals = ArrivalWriter(database)
         self.commitments = CommitmentLedger(database)
         self.deliveries = DeliveryLedger(database)
+        self.withdrawals = WithdrawalLedger(database)
         self.notices = NoticeLedger(database)
 
     @classmethod
@@ -332,28 +331,6 @@ class Catalog:
         """Return all results of a study, the oldest revision first."""
         with self._database.read() as session:
             return results.of_study(session, study_uid)
-
-    def withdraw(self, study_uid: str, cause: str, at: datetime) -> int:
-        """Take back every result of a study that stands; how many. CatalogError if none does."""
-        with self._database.write() as session:
-            return withdrawals.withdraw(session, study_uid, cause, at)
-
-    def studies_to_tell_of(self, *, limit: int = 100) -> tuple[str, ...]:
-        """Return studies with results that destinations have to be told to take back."""
-        with self._database.read() as session:
-            return withdrawals.studies_to_tell_of(session, limit)
-
-    def to_reject(self, study_uid: str) -> tuple[tuple[str, Superseded, ResultRecord], ...]:
-        """Return (destination, why, result) for all of a study that has to be rejected there."""
-        with self._database.read() as session:
-            return withdrawals.to_reject(session, study_uid)
-
-    def add_rejections(
-        self, study_uid: str, rejections: Sequence[RejectionRow], at: datetime
-    ) -> None:
-        """Keep rejection notes and put them in the outbox, once. CatalogError."""
-        with self._database.write() as session:
-            withdrawals.add_rejections(session, study_uid, rejections, at)
 
     # Flags
 

@@ -7,14 +7,15 @@ What is withdrawn because it may harm is rejected with its report.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from mome_node.catalog import acts, outbox, results, studies
+from mome_node.catalog.database import Database
 from mome_node.catalog.records import (
     RejectionRow,
     ResultRecord,
@@ -29,11 +30,53 @@ REJECTION_KIND: Final = "rejection"
 REPORT_KIND: Final = "sr"
 
 
-def studies_to_tell_of(session: Session, limit: int) -> tuple[str, ...]:
+class WithdrawalLedger:
+    """What destinations have to be told. Every method is one short transaction of the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def withdraw(self, study_uid: str, cause: str, at: datetime) -> int:
+        """Take back every result of a study that stands; how many. CatalogError if none does."""
+        with self._database.write() as session:
+            return withdraw(session, study_uid, cause, at)
+
+    def studies_to_tell_of(
+        self, *, but_not: Collection[str] = (), limit: int = 100
+    ) -> tuple[str, ...]:
+        """Return studies with results that destinations have to be told to take back."""
+        with self._database.read() as session:
+            return studies_to_tell_of(session, but_not, limit)
+
+    def untold_since(self) -> datetime | None:
+        """Return since when a destination has had to be told of something; None if of nothing."""
+        with self._database.read() as session:
+            return session.scalar(
+                select(func.min(ResultTable.superseded_at)).where(
+                    _is_to_be_rejected(), exists().where(_may_be_there())
+                )
+            )
+
+    def to_reject(self, study_uid: str) -> tuple[tuple[str, Superseded, ResultRecord], ...]:
+        """Return (destination, why, result) for all of a study that has to be rejected there."""
+        with self._database.read() as session:
+            return to_reject(session, study_uid)
+
+    def add(self, study_uid: str, rejections: Sequence[RejectionRow], at: datetime) -> None:
+        """Keep rejection notes and put them in the outbox, once. CatalogError."""
+        with self._database.write() as session:
+            add_rejections(session, study_uid, rejections, at)
+
+
+def studies_to_tell_of(session: Session, but_not: Collection[str], limit: int) -> tuple[str, ...]:
     """Return studies with a superseded result that may lie where no note rejects it yet."""
     statement = (
         select(ResultTable.study_uid)
-        .where(_is_to_be_rejected(), exists().where(_may_be_there()))
+        .where(
+            _is_to_be_rejected(),
+            exists().where(_may_be_there()),
+            ResultTable.study_uid.not_in(but_not),
+        )
         .distinct()
         .limit(limit)
     )

@@ -48,7 +48,7 @@ def _reason(text: str) -> str:
 def withdraw(options: argparse.Namespace) -> int:
     """Withdraw what stands; the node sends the rejection notes."""
     with Catalog.open(load_settings(options.config).database_url) as catalog:
-        count = catalog.withdraw(
+        count = catalog.withdrawals.withdraw(
             options.uid, f"withdrawn by hand: {options.reason}", datetime.now(UTC)
         )
         state = catalog.study(options.uid).state

@@ -7,22 +7,14 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
 
 from mome_node.catalog.records import ResultRow
+from mome_node.delivery.instance_file import UNREADABLE
 from mome_node.delivery.ports import StudyThere
-from mome_node.errors import PermanentDeliveryError, StorageError
+from mome_node.errors import PermanentDeliveryError
 from mome_node.storage.soundness import Soundness, examine
 
 _READ: Final = ["PatientID", "IssuerOfPatientID", "AccessionNumber", "SeriesInstanceUID"]
-_UNREADABLE: Final = (
-    StorageError,
-    OSError,
-    EOFError,
-    InvalidDicomError,
-    AttributeError,  # File Meta Information without what names the object
-    ValueError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +40,7 @@ def header_of(open_instance: Callable[[str], BinaryIO], result: ResultRow) -> Re
             issuer_of_patient_id=_text(header.get("IssuerOfPatientID")),
             accession_number=_text(header.get("AccessionNumber")),
         )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise PermanentDeliveryError(
             f"the file of instance {result.sop_instance_uid} cannot be read "
             f"({type(error).__name__}); nothing was sent"

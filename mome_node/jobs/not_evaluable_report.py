@@ -12,7 +12,6 @@ from typing import Final
 import pydicom
 import structlog
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from mome_node.assembly.plan import StudyPlan, Verdict
 from mome_node.catalog.catalog import Catalog
@@ -50,16 +49,13 @@ def reports_on(
     """The reports that a study was not evaluated, one a profile, kept in the store.
 
     None where no destination takes reports, or no image is left that says whose study it is. One
-    that cannot be made is told in the log, and keeps no study back. Raises StorageError.
+    that cannot be made is told in the log. Raises StorageError, and what a header makes the
+    libraries raise.
     """
     wanted = [profile for profile in policy.profiles if profile.wants(REPORT)]
     if not wanted or not sources:
         return []
-    try:
-        header = _header(sources)
-    except (InvalidDicomError, OSError, ValueError) as error:
-        log.error("no report on a study", study=study.study_uid, cause=type(error).__name__)
-        return []
+    header = _header(sources)
     said = _said(study, why, models, synthetic=header.get("SyntheticData") == "YES")
     results = catalog.results_of(study.study_uid)
     deliveries = catalog.deliveries.of_study(study.study_uid)

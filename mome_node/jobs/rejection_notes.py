@@ -60,7 +60,7 @@ def reject_superseded(
     have. Without any it has that of what it rejects. Doing it twice makes the same notes.
     Raises CatalogError, StorageError, ResultError.
     """
-    wanted = list(_wanted(catalog.to_reject(study_uid)))
+    wanted = list(_wanted(catalog.withdrawals.to_reject(study_uid)))
     if not wanted:
         return 0
     at = max(r.superseded_at for w in wanted for r in w.results if r.superseded_at is not None)
@@ -69,7 +69,7 @@ def reject_superseded(
             _row(each, sources, store, policy, Path(folder) / f"{number}.dcm")
             for number, each in enumerate(wanted)
         ]
-    catalog.add_rejections(study_uid, rows, at)
+    catalog.withdrawals.add(study_uid, rows, at)
     log.info("rejection notes made", study=study_uid, notes=len(rows))
     return len(rows)
 

@@ -36,6 +36,7 @@ CLEANUP_PERIOD_S = 3600.0
 LOOKING_S = 2.0
 LOOK_AGAIN_AFTER_FAULT = timedelta(seconds=30)
 EVALUATOR_PAUSE_S = 30.0
+NOTES_PAUSE_S = 300.0
 
 
 class Runner:
@@ -65,6 +66,7 @@ class Runner:
         self._receiving = ReceivingStudies(patience.quiet_s, monotonic, patience.hard_limit_s)
         self._ahead = ReadAhead(stages, monotonic)
         self._evaluator_again_at = monotonic()
+        self._no_notes_until: dict[str, float] = {}
         self._timers = Timers(
             (self.assembly_turn, PERIOD_S),
             (self.evaluation_turn, PERIOD_S),
@@ -147,8 +149,12 @@ class Runner:
         """Make the rejection notes that destinations are still to be sent."""
         if self._catalog.paused():
             return
-        for study_uid in self._catalog.studies_to_tell_of():
-            guarded(partial(self._stages.reject_superseded, study_uid), study=study_uid)
+        now = self._monotonic()
+        self._no_notes_until = {u: at for u, at in self._no_notes_until.items() if at > now}
+        for study_uid in self._catalog.withdrawals.studies_to_tell_of(but_not=self._no_notes_until):
+            if not guarded(partial(self._stages.reject_superseded, study_uid), study=study_uid):
+                # It waits, and the others have their turn.
+                self._no_notes_until[study_uid] = now + NOTES_PAUSE_S
 
     def commitment_turn(self) -> None:
         """Tell peers what is here of what they asked for; a part of receiving, so never paused."""

@@ -310,9 +310,14 @@ class Stages:
             from mome_node.jobs.not_evaluable_report import reports_on
 
             sources = self.sources(study_uid)
-            reports = reports_on(
-                study, why, sources, self.models, self.catalog, self.store, self.policy, now
-            )
+            try:
+                reports = reports_on(
+                    study, why, sources, self.models, self.catalog, self.store, self.policy, now
+                )
+            except (CatalogError, StorageError):
+                raise
+            except Exception as error:  # noqa: BLE001  # a header must not keep its study back
+                log.error("no report", study=study_uid, cause=_told(error), at=place(error))
         self.catalog.end_without_results(
             study_uid,
             source,

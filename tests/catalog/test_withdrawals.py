@@ -70,7 +70,7 @@ def reopen(catalog, at, change):
 def found(catalog):
     return [
         (destination, why, r.result.kind, r.revision)
-        for destination, why, r in catalog.to_reject("1.2")
+        for destination, why, r in catalog.withdrawals.to_reject("1.2")
     ]
 
 
@@ -81,7 +81,7 @@ def test_a_replaced_segmentation_is_to_be_rejected_and_its_report_is_not(
     assert found(catalog) == []
     reopen(catalog, at, Change.LATE)
     report(2, taken=2)
-    assert catalog.studies_to_tell_of() == ("1.2",)
+    assert catalog.withdrawals.studies_to_tell_of() == ("1.2",)
     assert found(catalog) == [("PACS", Superseded.REPLACED, "seg", 1)]
 
 
@@ -109,13 +109,13 @@ def test_what_was_on_its_way_when_it_was_cut_off_is_rejected_too(catalog, study,
     catalog.add_results("1.2", 1, rows(1, at), ROUTES, "made", at(3))
     first, _ = catalog.deliveries.due("PACS", at(3))
     catalog.deliveries.note_tried([first.delivery_id], at(4))
-    catalog.withdraw("1.2", "wrong images", at(5))
+    catalog.withdrawals.withdraw("1.2", "wrong images", at(5))
     assert found(catalog) == [("PACS", Superseded.WITHDRAWN, "sr", 1)]
 
 
 def test_what_never_left_the_node_needs_no_note(catalog, study, report, at):
     report(1, taken=2)
-    catalog.withdraw("1.2", "wrong images", at(7))
+    catalog.withdrawals.withdraw("1.2", "wrong images", at(7))
     assert {destination for destination, *_ in found(catalog)} == {"PACS"}
     states = {
         d.destination: d.state
@@ -127,11 +127,13 @@ def test_what_never_left_the_node_needs_no_note(catalog, study, report, at):
 
 def test_a_note_is_made_once_and_goes_to_whom_it_concerns(catalog, study, report, at):
     report(1, taken=2)
-    assert catalog.withdraw("1.2", "wrong images", at(7)) == 2
-    rejected = frozenset(r.result.sop_instance_uid for _, _, r in catalog.to_reject("1.2"))
+    assert catalog.withdrawals.withdraw("1.2", "wrong images", at(7)) == 2
+    rejected = frozenset(
+        r.result.sop_instance_uid for _, _, r in catalog.withdrawals.to_reject("1.2")
+    )
     for _ in range(2):
-        catalog.add_rejections("1.2", [RejectionRow(note(at), rejected, ("PACS",))], at(9))
-    assert catalog.studies_to_tell_of() == ()
+        catalog.withdrawals.add("1.2", [RejectionRow(note(at), rejected, ("PACS",))], at(9))
+    assert catalog.withdrawals.studies_to_tell_of() == ()
     sent = [d for d in catalog.deliveries.of_study("1.2") if d.result.kind == "rejection"]
     assert [(d.destination, d.state) for d in sent] == [("PACS", DeliveryState.PENDING)]
     by_uid = {r.result.sop_instance_uid: r for r in catalog.results_of("1.2")}
@@ -140,11 +142,13 @@ def test_a_note_is_made_once_and_goes_to_whom_it_concerns(catalog, study, report
 
 def test_a_note_stands_when_later_results_supersede_all_others(catalog, study, report, at):
     report(1, taken=2)
-    catalog.withdraw("1.2", "wrong images", at(7))
-    rejected = frozenset(r.result.sop_instance_uid for _, _, r in catalog.to_reject("1.2"))
-    catalog.add_rejections("1.2", [RejectionRow(note(at), rejected, ("PACS",))], at(9))
+    catalog.withdrawals.withdraw("1.2", "wrong images", at(7))
+    rejected = frozenset(
+        r.result.sop_instance_uid for _, _, r in catalog.withdrawals.to_reject("1.2")
+    )
+    catalog.withdrawals.add("1.2", [RejectionRow(note(at), rejected, ("PACS",))], at(9))
     with pytest.raises(CatalogError, match="nothing to withdraw"):
-        catalog.withdraw("1.2", "again", at(10))
+        catalog.withdrawals.withdraw("1.2", "again", at(10))
     (kept,) = [r for r in catalog.results_of("1.2") if r.result.kind == "rejection"]
     assert kept.superseded_at is None
 
@@ -152,7 +156,7 @@ def test_a_note_stands_when_later_results_supersede_all_others(catalog, study, r
 def test_withdrawn_results_are_issued_again_under_the_next_issue(catalog, study, report, at):
     report(1, taken=2)
     assert catalog.study("1.2").issue == 0
-    catalog.withdraw("1.2", "wrong images", at(7))
+    catalog.withdrawals.withdraw("1.2", "wrong images", at(7))
     after = catalog.study("1.2")
     assert (after.state, after.issue, after.revision) == (S.WITHDRAWN, 1, 1)
     with pytest.raises(CatalogError):
@@ -165,6 +169,6 @@ def test_withdrawn_results_are_issued_again_under_the_next_issue(catalog, study,
 def test_a_study_that_is_looked_at_again_stays_on_its_way(catalog, study, report, at):
     report(1, taken=2)
     reopen(catalog, at, Change.PATIENT)
-    assert catalog.withdraw("1.2", "wrong patient", at(7)) == 2
+    assert catalog.withdrawals.withdraw("1.2", "wrong patient", at(7)) == 2
     assert catalog.study("1.2").state is S.RECEIVING
     assert len(found(catalog)) == 2

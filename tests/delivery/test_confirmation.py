@@ -289,3 +289,12 @@ def test_person_is_told_of_a_failing_destination_after_an_hour_and_of_what_waits
     one.catalog.deliveries.resend_waiting("by hand", one.clock.now)
     one.turn(900)
     assert watch.fault() is None
+
+
+def test_person_is_told_of_results_that_cannot_be_taken_back(node):
+    one = node()
+    since = one.clock.now
+    watch = DeliveryWatch(one.catalog.deliveries, one.clock, lambda: since)
+    assert watch.fault() is None
+    one.clock.advance(600)
+    assert "no rejection note could be made" in (watch.fault() or "")

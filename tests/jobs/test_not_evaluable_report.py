@@ -97,3 +97,15 @@ def test_the_report_is_made_once_whatever_happens(bench, images):
         bench.restart()
         bench.wait()
     assert len(bench.sender.received) == len(reports(bench)) == 1
+
+
+def test_header_that_breaks_the_report_keeps_no_study_back(bench, images, monkeypatch):
+    def breaks(*_: object) -> None:
+        raise KeyError("whatever a hostile header makes a library raise")
+
+    monkeypatch.setattr("mome_node.jobs.not_evaluable_report.make_not_evaluable_report", breaks)
+    bench.evaluator.faults.append(NotEvaluated("the images make no exam"))
+    bench.receive(images.datasets)
+    bench.wait()
+    assert bench.state is StudyState.NOT_EVALUABLE
+    assert bench.sender.received == []

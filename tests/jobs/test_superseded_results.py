@@ -74,7 +74,7 @@ def test_making_the_notes_again_makes_none(bench, images):
 
 def test_what_was_withdrawn_by_hand_is_rejected_with_its_report_for_safety(bench, images):
     delivered(bench, images.datasets)
-    bench.catalog.withdraw(bench.study().study_uid, "wrong images", bench.clock.now)
+    bench.catalog.withdrawals.withdraw(bench.study().study_uid, "wrong images", bench.clock.now)
     bench.wait()
     ((note, _),) = notes(bench)
     assert note.title is RejectionTitle.PATIENT_SAFETY
@@ -88,7 +88,7 @@ def test_what_was_never_sent_is_withdrawn_without_a_note(bench, images):
     bench.receive(images.datasets)
     bench.wait()
     assert bench.state is StudyState.DELIVERING
-    bench.catalog.withdraw(bench.study().study_uid, "wrong images", bench.clock.now)
+    bench.catalog.withdrawals.withdraw(bench.study().study_uid, "wrong images", bench.clock.now)
     bench.sender.link_error = None
     bench.wait(3600)
     assert bench.sender.received == []
@@ -100,7 +100,7 @@ def test_what_was_never_sent_is_withdrawn_without_a_note(bench, images):
 def test_withdrawn_results_are_issued_again_under_new_uids(bench, images):
     delivered(bench, images.datasets)
     study_uid = bench.study().study_uid
-    bench.catalog.withdraw(study_uid, "wrong label", bench.clock.now)
+    bench.catalog.withdrawals.withdraw(study_uid, "wrong label", bench.clock.now)
     bench.wait()
     bench.catalog.transition(
         study_uid, StudyState.WITHDRAWN, StudyState.QUEUED, "issued again", bench.clock.now
@@ -133,3 +133,23 @@ def test_our_own_note_that_comes_back_changes_nothing(bench, images):
     bench.receive([document], may_reject=True)
     bench.wait()
     assert bench.events() == events
+
+
+def test_study_whose_note_cannot_be_made_waits_and_others_have_theirs(bench, images):
+    other = images.as_study("1.2.3")
+    for each in (images, other):
+        bench.receive(each.datasets)
+    bench.wait()
+    bench.wait()
+    for uid in (images.study_uid, "1.2.3"):
+        bench.catalog.withdrawals.withdraw(uid, "wrong images", bench.clock.now)
+    lost = bench.catalog.results_of(images.study_uid)[0].result
+    bench.store.path(lost.key).unlink()
+    for _ in range(3):
+        bench.runner.rejection_turn()
+    kinds = {
+        u: [r.result.kind for r in bench.catalog.results_of(u)] for u in (images.study_uid, "1.2.3")
+    }
+    assert "rejection" not in kinds[images.study_uid]
+    assert kinds["1.2.3"].count("rejection") == 1
+    assert bench.catalog.withdrawals.studies_to_tell_of() == (images.study_uid,)

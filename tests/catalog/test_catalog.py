@@ -6,14 +6,18 @@ import sys
 import threading
 import uuid
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, event, text
 
+import mome_node.catalog
 from mome_node.catalog import studies
 from mome_node.catalog.catalog import Catalog
 from mome_node.catalog.database import Database
@@ -50,6 +54,37 @@ def test_migrations_lead_to_exactly_the_tables_of_the_code(url):
     with create_engine(url).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+OLD_ROWS = (
+    "INSERT INTO studies (study_uid, patient_id, issuer_of_patient_id, state, revision, "
+    "first_received_at, last_received_at, input_count, assembled_inputs, inputs_digest, reason) "
+    "VALUES ('1.2', 'P', '', 'delivering', 1, :at, :at, 1, 1, '', '')",
+    "INSERT INTO results (sop_instance_uid, sop_class_uid, kind, study_uid, revision, key, "
+    "sha256, created_at) VALUES ('1.9', '1.8', 'sr', '1.2', 1, 'k', 's', :at)",
+    "INSERT INTO deliveries (sop_instance_uid, destination, state, attempts, next_attempt_at, "
+    "last_error, sent_at) VALUES ('1.9', 'A', 'sent', 1, NULL, '', :at), "
+    "('1.9', 'B', 'pending', 2, :at, 'away', NULL), ('1.9', 'C', 'pending', 0, :at, '', NULL)",
+)
+
+
+def test_what_was_sent_before_destinations_were_asked_was_accepted_only_and_may_be_there(url, at):
+    """Rows as the version before wrote them."""
+    config = Config()
+    scripts = Path(mome_node.catalog.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(scripts))
+    with create_engine(url).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        for row in OLD_ROWS:
+            connection.execute(text(row), {"at": "2026-01-01 12:00:00.000000"})
+    with Catalog.open(url) as catalog:
+        states = {d.destination: str(d.state) for d in catalog.deliveries.of_study("1.2")}
+        assert states == {"A": "accepted only", "B": "pending", "C": "pending"}
+        assert {d.queued_at for d in catalog.deliveries.of_study("1.2")} == {at(0)}
+        catalog.withdrawals.withdraw("1.2", "wrong images", at(1))
+        told = [destination for destination, *_ in catalog.withdrawals.to_reject("1.2")]
+    assert told == ["A", "B"]
 
 
 def test_database_of_a_later_version_is_refused(url):

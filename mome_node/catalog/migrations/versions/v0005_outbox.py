@@ -8,7 +8,17 @@ down_revision = "0004"
 
 _UID = sa.String(64)
 _TIME = sa.DateTime(timezone=True)
-_NEVER = "1970-01-01 00:00:00.000000"
+_NEVER = "1970-01-01 00:00:00.000000"  # until the rows that are there have their own
+_RESULTS = sa.table("results", sa.column("sop_instance_uid"), sa.column("created_at"))
+_DELIVERIES = sa.table(
+    "deliveries",
+    *(sa.column(n) for n in ("sop_instance_uid", "sent_at", "attempts", "queued_at", "tried_at")),
+)
+_MADE_AT = (
+    sa.select(_RESULTS.c.created_at)
+    .where(_RESULTS.c.sop_instance_uid == _DELIVERIES.c.sop_instance_uid)
+    .scalar_subquery()
+)
 _WITHDRAW_SUPERSEDED = """
     UPDATE deliveries SET state = 'withdrawn' WHERE state = 'failed' AND sop_instance_uid IN
     (SELECT sop_instance_uid FROM results WHERE superseded_at IS NOT NULL)
@@ -35,11 +45,9 @@ def upgrade() -> None:
         deliveries.add_column(
             sa.Column("queued_at", _TIME, nullable=False, server_default=sa.text(f"'{_NEVER}'"))
         )
-    op.execute(
-        "UPDATE deliveries SET tried_at = (SELECT results.created_at FROM results "
-        "WHERE results.sop_instance_uid = deliveries.sop_instance_uid) "
-        "WHERE sent_at IS NOT NULL OR attempts > 0"
-    )
+    may_be_there = sa.or_(_DELIVERIES.c.sent_at.is_not(None), _DELIVERIES.c.attempts > 0)
+    op.execute(sa.update(_DELIVERIES).values(queued_at=_MADE_AT))
+    op.execute(sa.update(_DELIVERIES).where(may_be_there).values(tried_at=_MADE_AT))
     op.execute("UPDATE deliveries SET state = 'accepted only' WHERE state = 'sent'")
     op.execute(_WITHDRAW_SUPERSEDED)
     op.create_index("ix_deliveries_transaction_uid", "deliveries", ["transaction_uid"])

@@ -57,14 +57,20 @@ def test_migrations_lead_to_exactly_the_tables_of_the_code(url):
 
 
 OLD_ROWS = (
-    "INSERT INTO studies (study_uid, patient_id, issuer_of_patient_id, state, revision, "
-    "first_received_at, last_received_at, input_count, assembled_inputs, inputs_digest, reason) "
-    "VALUES ('1.2', 'P', '', 'delivering', 1, :at, :at, 1, 1, '', '')",
-    "INSERT INTO results (sop_instance_uid, sop_class_uid, kind, study_uid, revision, key, "
-    "sha256, created_at) VALUES ('1.9', '1.8', 'sr', '1.2', 1, 'k', 's', :at)",
-    "INSERT INTO deliveries (sop_instance_uid, destination, state, attempts, next_attempt_at, "
-    "last_error, sent_at) VALUES ('1.9', 'A', 'sent', 1, NULL, '', :at), "
-    "('1.9', 'B', 'pending', 2, :at, 'away', NULL), ('1.9', 'C', 'pending', 0, :at, '', NULL)",
+    (
+        "INSERT INTO studies (study_uid, patient_id, issuer_of_patient_id, state, revision, "
+        "first_received_at, last_received_at, input_count, assembled_inputs, inputs_digest, "
+        "reason) VALUES ('1.2', 'P', '', 'delivering', 1, :at, :at, 1, 1, '', '')"
+    ),
+    (
+        "INSERT INTO results (sop_instance_uid, sop_class_uid, kind, study_uid, revision, key, "
+        "sha256, created_at) VALUES ('1.9', '1.8', 'sr', '1.2', 1, 'k', 's', :at)"
+    ),
+    (
+        "INSERT INTO deliveries (sop_instance_uid, destination, state, attempts, next_attempt_at, "
+        "last_error, sent_at) VALUES ('1.9', 'A', 'sent', 1, NULL, '', :at), "
+        "('1.9', 'B', 'pending', 2, :at, 'away', NULL), ('1.9', 'C', 'pending', 0, :at, '', NULL)"
+    ),
 )
 
 

@@ -34,21 +34,25 @@ def is_demonstration(findings: Findings) -> bool:
 
 
 def marked(label: str, *, demonstration: bool, audience: Audience) -> str:
-    """A label in one line without backslash, behind the marks that results like these need."""
-    return ", ".join((*_marks(demonstration=demonstration, audience=audience), _cleaned(label)))
+    """A label in one line without backslash, behind the marks that results like these need.
+
+    A mark with which the label already begins is not said twice: the label's word becomes the
+    mark, as in "RESEARCH use only".
+    """
+    text = _cleaned(label)
+    for mark in reversed(_marks(demonstration=demonstration, audience=audience)):
+        text, begins = re.subn(rf"^{mark}\b", mark, text, count=1, flags=re.IGNORECASE)
+        text = text if begins else f"{mark}, {text}"
+    return text
 
 
 def fitted(what: str, label: str, *, demonstration: bool, audience: Audience, dots: str) -> str:
     """``what`` with the marked label behind it, as short as a value with VR LO must be.
 
-    What does not fit loses first a word that stands twice, then the middle: the label's last part
-    ("not for diagnosis") stays, where it is no longer than a few words. ``dots`` stand for what
-    is cut out.
+    What does not fit loses the middle: the label's last part ("not for diagnosis") stays, where
+    it is no longer than a few words. ``dots`` stand for what is cut out.
     """
     text = f"{what}: {marked(label, demonstration=demonstration, audience=audience)}"
-    if _size(text) <= LONG_STRING:
-        return text
-    text = re.sub(rf"{RESEARCH}, {RESEARCH}\b", RESEARCH, text, flags=re.IGNORECASE)
     if _size(text) <= LONG_STRING:
         return text
     ending = re.split(r"[,;.]\s+", _cleaned(label))[-1]

@@ -103,7 +103,7 @@ def test_the_words_begin_with_the_label_and_say_what_regions_are(
 ) -> None:
     document = document_of(results_of(make_exam(regions=2), context))
     text = words(document)
-    assert text.startswith("RESEARCH, research use only, not for diagnosis. Synthetic: ")
+    assert text.startswith("RESEARCH use only, not for diagnosis. Synthetic: ")
     assert "Region 1: right breast, 40 % of the attribution" in text
     assert "not an outline, a size or a biopsy target" in text
     title = document.ConceptNameCodeSequence[0]

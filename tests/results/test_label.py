@@ -30,11 +30,23 @@ def test_results_for_research_and_of_a_demonstration_say_so_before_the_label(
     assert marked_label(demo, "for X", "research") == "DEMONSTRATION, RESEARCH, for X"
 
 
+def test_a_word_with_which_the_label_begins_is_not_said_twice(
+    make_exam: Callable[..., Any],
+) -> None:
+    findings = make_exam().findings
+    demo = _of_a_demonstration(findings)
+    assert marked_label(findings, DEFAULT_LABEL) == "RESEARCH use only, not for diagnosis"
+    assert marked_label(findings, DEFAULT_LABEL, "clinical") == DEFAULT_LABEL
+    assert marked_label(demo, "Demonstration of X") == "DEMONSTRATION, RESEARCH, Demonstration of X"
+    assert marked_label(demo, "demonstration", "clinical") == "DEMONSTRATION"
+    assert marked_label(findings, "researchers only") == "RESEARCH, researchers only"
+
+
 @pytest.mark.parametrize(
     ("what", "demonstration", "audience", "told"),
     [
         ("MOME SR", False, "clinical", "MOME SR: research use only, not for diagnosis"),
-        ("MOME SR", False, "research", "MOME SR: RESEARCH, research use only, not for diagnosis"),
+        ("MOME SR", False, "research", "MOME SR: RESEARCH use only, not for diagnosis"),
         (
             "MOME SR",
             True,

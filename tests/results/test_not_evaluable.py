@@ -68,7 +68,7 @@ def test_the_report_says_why_in_words_and_codes(
     report = _report(make_exam, context)
     texts = [str(i.TextValue) for i in _evaluations(report) if i.ValueType == "TEXT"]
     assert texts == [
-        "RESEARCH, research use only, not for diagnosis",
+        "RESEARCH use only, not for diagnosis",
         (
             "Conclusion: the study was not evaluated: older than the site has evaluated; a vendor "
             "that the package does not know. This is no statement about the presence of disease."

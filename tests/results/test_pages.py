@@ -22,7 +22,7 @@ from mome_node.results.sections import cut_to_field, projection_section, slice_s
 from mome_node.results.slice_drawing import REGION_STYLES
 from mome_node.volumes.volume import Modality, Volume
 
-LABEL = "RESEARCH, research use only, not for diagnosis"
+LABEL = "RESEARCH use only, not for diagnosis"
 LEAST_CONTRAST = 4.5  # of text, as web pages for people with weak sight have it (WCAG 1.4.3)
 ORIENTATIONS = ["axial", "reversed", "prone", "sagittal", "coronal", "oblique", "oblique tilted"]
 

@@ -399,7 +399,7 @@ def test_results_for_the_clinic_have_the_sites_label_alone(
     report = _sr(make_exam(), wanted)
     assert report.SeriesDescription == "MOME SR: for Dr. X"
     assert next(_texts(report)) == "for Dr. X"
-    assert next(_texts(_sr(make_exam(), context))).startswith("RESEARCH, ")
+    assert next(_texts(_sr(make_exam(), context))).startswith("RESEARCH use only")
 
 
 def test_the_label_comes_first_and_then_the_conclusion(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 from pydicom import dcmread
@@ -124,6 +126,12 @@ class ServedNode:
             return False
         kept = self.folder / "data" / "instances" / rows[0].key[:2] / f"{rows[0].key}.dcm"
         return dataset_digest(kept) == dataset_digest(path)
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The lines of its log about this event, in order."""
+        lines = (self.folder / "node.log").read_text(errors="replace").splitlines()
+        told = (json.loads(line) for line in lines if line.startswith("{"))
+        return [line for line in told if line.get("event") == event]
 
     def log_tail(self) -> str:
         lines = (self.folder / "node.log").read_text(errors="replace").splitlines()

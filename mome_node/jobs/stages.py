@@ -266,6 +266,7 @@ class Stages:
             _predicted(outcome),
             digest=outcome.inputs_digest,
         )
+        log.info("study evaluated", study=study.study_uid, seconds=outcome.seconds)
         rows = keep(outcome.objects, self.store, request.recorded_at)
         self.catalog.add_results(
             study.study_uid,

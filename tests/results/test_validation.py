@@ -173,6 +173,7 @@ END"""
     )
     assert dciodvfy_errors(tmp_path, tool) == (
         "Value invalid for this VR - (0x0008,0x0060) CS Modality CS",
+        "Value invalid for this VR - (0x0008,0x103e) LO Series Description LO",
         "Unrecognized enumerated value for value 1 of attribute <Completion Flag>",
         "Missing attribute Type 2 Required Element=<SegmentLabel> Module=<SegmentDescriptionMacro>",
     )

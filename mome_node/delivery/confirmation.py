@@ -71,8 +71,11 @@ class Confirmations:
     new_uid: Callable[[], str] = new_transaction_uid
     _unanswered: dict[str, int] = field(default_factory=dict, init=False)
 
-    def run_round(self, destination: str) -> None:
-        """Ask one destination about what it accepted. Errors of the ledger are raised."""
+    def run_round(self, destination: str) -> bool:
+        """Ask one destination about what it accepted; whether there was anything to ask.
+
+        Errors of the ledger are raised.
+        """
         now = self.clock()
         for transaction_uid in self.ledger.expire(destination, now):
             _log.warning(
@@ -82,11 +85,11 @@ class Confirmations:
             )
         waiting = self.ledger.unconfirmed(destination, now, limit=self.policy.at_once)
         if not waiting:
-            return
+            return False
         port = self.ports[destination]
         if port.commitment is None:
             self._look(port.archive, [w.delivery for w in waiting], "")
-            return
+            return True
         to_ask, to_look = _parted(waiting, now, self.policy)
         self._look(port.archive, to_look, "no report on storage commitment")
         for asked, some in groupby(sorted(to_ask, key=attrgetter("asked")), attrgetter("asked")):
@@ -95,6 +98,7 @@ class Confirmations:
                 self._ask(port.commitment, deliveries, asked)
             except PermanentDeliveryError as error:
                 self._look(port.archive, deliveries, str(error))
+        return True
 
     def _ask(
         self, commitment: CommitmentScu, deliveries: Sequence[DeliveryRecord], asked: int

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -69,5 +70,10 @@ def load_engine(
     """See Loader. Raises ModelError."""
     import torch
 
+    from mome_node.results.iod_tables import load_tables
+
+    # Every study needs these: the first one shall not wait for them.
+    import_module("mome_node.jobs.evaluate_study")
+    load_tables()
     torch.set_num_threads(threads)
     return TorchEngine(load_models(choices, memory=memory))

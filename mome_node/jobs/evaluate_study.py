@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from mome_node.assembly.plan import Verdict
 from mome_node.assembly.study import plan_study
-from mome_node.dicom.header import FrameRef
+from mome_node.dicom.header import FrameRef, InstanceFacts
 from mome_node.dicom.reason_codes import MODEL_INPUT, NO_VOLUME, UNDECODABLE, Reason
 from mome_node.errors import (
     InvalidResultError,
@@ -111,7 +111,7 @@ def evaluate_study(
         return NotEvaluated(str(error), reasons=(Reason(code, str(error)),))
     clock.step("reporting")
     inputs = [f for f in facts.instances if f.sop_instance_uid in plan.inputs]
-    objects = _write(findings, digest, request, stated_by(inputs))
+    objects = _write(findings, digest, request, inputs)
     profile = request.profiles[0]
     label = marked_label(findings, profile.label, profile.audience)
     write_debug_pictures(steps, request.out_dir, label, synthetic=findings.synthetic)
@@ -134,7 +134,7 @@ def sources_from(paths: dict[str, Path]) -> tuple[SourceInstance, ...]:
 
 
 def _write(
-    findings: Findings, digest: str, request: EvaluationRequest, stated: dict[str, str]
+    findings: Findings, digest: str, request: EvaluationRequest, inputs: Sequence[InstanceFacts]
 ) -> tuple[MadeObject, ...]:
     """The objects of every profile, all checked; those of the first lie in the folder itself."""
     paths = {i.sop_instance_uid: i.path for i in request.instances}
@@ -144,7 +144,7 @@ def _write(
         return pydicom.dcmread(paths[sop_instance_uid], stop_before_pixels=True)
 
     given = {i.sop_instance_uid: i.as_patient_of for i in request.instances if i.as_patient_of}
-    identified = Identified(read, given, stated)
+    identified = Identified(read, given, stated_by(inputs))
 
     def headers(frame: FrameRef) -> Dataset:
         return identified.header(frame.sop_instance_uid)
@@ -152,7 +152,7 @@ def _write(
     made: list[MadeObject] = []
     for profile in request.profiles:
         folder = request.out_dir / profile.digest if made else request.out_dir
-        results = make_results(findings, _context(request, digest, profile), headers)
+        results = make_results(findings, _context(request, digest, profile), headers, inputs)
         made += _write_objects(results, profile.digest, folder)
     _check(made, findings, headers)
     label, audience = request.profiles[0].label, request.profiles[0].audience

@@ -24,7 +24,7 @@ from mome_node.jobs.read_ahead import ReadAhead
 from mome_node.jobs.receiving import ReceivingStudies
 from mome_node.jobs.retries import times_begun
 from mome_node.jobs.stages import Stages
-from mome_node.jobs.timers import Timers, guarded
+from mome_node.jobs.timers import Timers, Turn, guarded
 from mome_node.jobs.witnesses import Witnesses
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,8 @@ class Runner:
         self._stages = stages
         self._outbox = outbox
         self.destinations = tuple(
-            DestinationTurns(name, catalog, outbox, confirmations) for name in outbox.ports
+            DestinationTurns(name, catalog, outbox, confirmations, self.delivery_turn, self._hurry)
+            for name in outbox.ports
         )
         self._monotonic = monotonic
         self._archive = archive
@@ -129,6 +130,8 @@ class Runner:
         if study is None or not self._evaluator_is_ready():
             return
         _tolerating_news(lambda s: self._stages.evaluate(s.study_uid), study)
+        for each in self.destinations:
+            self._hurry(each.sending_turn)
 
     def retry_turn(self) -> None:
         """Queue failed evaluations again, as far as the policy goes."""
@@ -170,6 +173,9 @@ class Runner:
         """Ask the PACS what it has of the studies that receive."""
         if self._archive is not None:
             self._archive.ask(self._catalog.studies_awaiting_assembly())
+
+    def _hurry(self, turn: Turn) -> None:
+        self._timers.hurry(turn)
 
     def _held_after_reopening(self, held: list[StudyRecord]) -> list[StudyRecord]:
         """Reopen those held studies for which something came that has all come.

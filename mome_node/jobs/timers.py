@@ -10,7 +10,9 @@ from typing import Final
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import STATE_RUNNING
 
 from mome_node.errors import NodeError
 
@@ -33,9 +35,11 @@ class Timers:
             timezone=UTC, executors={"default": ThreadPoolExecutor(len(turns))}
         )
         now = datetime.now(UTC)
+        self._jobs: dict[Turn, Job] = {}
+        self._hurried: set[Turn] = set()
         for number, (turn, period_s) in enumerate(turns):
-            self._scheduler.add_job(
-                partial(guarded, turn, turn=turn.__name__),
+            self._jobs[turn] = self._scheduler.add_job(
+                partial(self._take, turn),
                 "interval",
                 seconds=period_s,
                 next_run_time=now + number * _APART,
@@ -47,6 +51,19 @@ class Timers:
     def start(self) -> None:
         """Take the first turns, one soon after the other."""
         self._scheduler.start()
+
+    def hurry(self, turn: Turn) -> None:
+        """Let a turn come due now: there is something for it. One that runs is taken once more."""
+        self._hurried.add(turn)
+        self._jobs[turn].modify(next_run_time=datetime.now(UTC))
+
+    def _take(self, turn: Turn) -> None:
+        again = True
+        while again:
+            self._hurried.discard(turn)
+            guarded(turn, turn=turn.__name__)
+            # It may have looked before there was something for it.
+            again = turn in self._hurried and self._scheduler.state == STATE_RUNNING
 
     def ask_to_stop(self) -> None:
         """Begin no further turn."""

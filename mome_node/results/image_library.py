@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from highdicom.sr import (
     CodeContentItem,
+    CodedConcept,
     ContainerContentItem,
     ContentItem,
     ContentSequence,
@@ -43,7 +44,7 @@ def library_groups(findings: Findings, sources: SourceImages) -> tuple[LibraryGr
     """The images that a model read, by series; at least those of the key volume."""
     groups = []
     key_frames = findings.key_volume.frames
-    key_series = sources.reference(key_frames[0]).series_uid
+    key_series = sources.instance(key_frames[0]).series_uid
     told = [series for series in findings.series if series.used_as is not None]
     if key_series not in {series.series_uid for series in told}:
         groups.append(LibraryGroup(key_series, "dce", _instances(key_frames, sources)))
@@ -72,7 +73,7 @@ def _frames(
 def _instances(frames: tuple[FrameRef, ...], sources: SourceImages) -> tuple[ImageReference, ...]:
     first_frames = {f.sop_instance_uid: f for f in reversed(frames)}
     return tuple(
-        sources.reference(first_frames[uid])
+        sources.instance(first_frames[uid])
         for uid in dict.fromkeys(f.sop_instance_uid for f in frames)
     )
 
@@ -95,9 +96,10 @@ def _group(group: LibraryGroup) -> ContainerContentItem:
     items += [_number(codes.PHASE_TIME.code, t, codes.SECOND) for t in group.times_s]
     if group.b_value is not None:
         items.append(_number(codes.DIFFUSION_B_VALUE, group.b_value, codes.SECOND_PER_MM2))
+    source = CodedConcept.from_code(codes.SOURCE)  # one for all: a group has hundreds of images
     items.extend(
         ImageContentItem(
-            name=codes.SOURCE,
+            name=source,
             referenced_sop_class_uid=image.sop_class_uid,
             referenced_sop_instance_uid=image.sop_instance_uid,
             relationship_type=_CONTAINS,

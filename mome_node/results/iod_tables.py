@@ -117,6 +117,14 @@ def modules_in(dataset: Dataset) -> tuple[str, ...]:
     )
 
 
+def load_tables() -> None:
+    """Read the tables now, which takes a good part of a second, and not with the first object.
+
+    Raises ResultError if highdicom has no tables any more.
+    """
+    _tables()
+
+
 def attributes_of(dataset: Dataset) -> Attributes:
     """By tag, what the IOD of a data set asks for in the modules that it must have or has.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
 
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 
-from mome_node.dicom.header import FrameRef
+from mome_node.dicom.header import FrameRef, InstanceFacts
 from mome_node.errors import ResultError
 from mome_node.results.context import ResultContext
 from mome_node.results.findings import Findings
@@ -41,7 +41,10 @@ class ResultSet:
 
 
 def make_results(
-    findings: Findings, context: ResultContext, headers: Callable[[FrameRef], Dataset]
+    findings: Findings,
+    context: ResultContext,
+    headers: Callable[[FrameRef], Dataset],
+    known: Iterable[InstanceFacts] = (),
 ) -> ResultSet:
     """Make what the context's profile wants, in the order of ``profile.KINDS``.
 
@@ -49,14 +52,15 @@ def make_results(
     objects of one series.
 
     ``headers`` gives the header (without pixel data) of the instance that holds an image plane;
-    it is asked once for each instance of the key volume. The same arguments give the same bytes.
+    it is asked once for each instance of the key volume, and for those of other series that are
+    not among the ``known``, whose UIDs were read before. The same arguments give the same bytes.
     Raises ResultError if findings and headers do not make a result.
     """
     if not findings.tasks:
         raise ResultError("no task was run: there is no score to report")
     if findings.study_uid != context.study_uid:
         raise ResultError("findings and context are of different studies")
-    sources = SourceImages(headers, findings.key_volume)
+    sources = SourceImages(headers, findings.key_volume, known)
     if sources.key_reference(0).study_uid != context.study_uid:
         raise ResultError("the key volume's images are of another study than the findings")
     try:

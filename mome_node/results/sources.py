@@ -5,15 +5,15 @@ Works for classic single-frame and for enhanced multi-frame images (PS3.3 C.7.6.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from pydicom.dataset import Dataset
 
 from mome_node.dicom.geometry import Grid
-from mome_node.dicom.header import FrameRef
+from mome_node.dicom.header import FrameRef, InstanceFacts
 from mome_node.errors import ResultError
 from mome_node.results.identity import patient_and_study, required
 from mome_node.volumes.volume import Volume
@@ -29,7 +29,10 @@ MISPLACED_MM: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """How another object refers to one image plane; ``frame`` is None for single-frame images."""
+    """How another object refers to one image plane.
+
+    ``frame`` is None for single-frame images, and where a whole instance is meant.
+    """
 
     study_uid: str
     series_uid: str
@@ -69,11 +72,18 @@ class Plane:
 class SourceImages:
     """Reads what results need from source headers; keeps those of one volume in memory."""
 
-    def __init__(self, headers: Callable[[FrameRef], Dataset], volume: Volume) -> None:
+    def __init__(
+        self,
+        headers: Callable[[FrameRef], Dataset],
+        volume: Volume,
+        known: Iterable[InstanceFacts] = (),
+    ) -> None:
+        """``known``: what was read of the study before; no header is asked for these UIDs."""
         if not volume.frames:
             raise ResultError("the key volume names no source images: results need references")
         self._headers = headers
         self._volume = volume
+        self._known = {facts.sop_instance_uid: facts for facts in known}
         self._kept: dict[str, Dataset] = {}
 
     @property
@@ -86,6 +96,19 @@ class SourceImages:
         if uid not in self._kept:
             self._kept[uid] = self._headers(frame)
         return self._kept[uid]
+
+    def instance(self, frame: FrameRef) -> ImageReference:
+        """How to refer to the whole instance that holds an image plane, of any series."""
+        facts = self._known.get(frame.sop_instance_uid)
+        if facts is None:
+            return replace(self.reference(frame), frame=None)
+        return ImageReference(
+            study_uid=facts.study_uid,
+            series_uid=facts.series_uid,
+            sop_class_uid=facts.sop_class_uid,
+            sop_instance_uid=facts.sop_instance_uid,
+            frame=None,
+        )
 
     def reference(self, frame: FrameRef) -> ImageReference:
         """How to refer to an image plane of any series of the study; for a tile, to its image."""

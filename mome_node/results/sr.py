@@ -57,7 +57,6 @@ def make_report(
         evidence=_evidence(sources, groups, seg),
         content=_content(
             measurement_groups(findings, context, sources, seg),
-            groups,
             evaluations(
                 statements(
                     findings,
@@ -81,13 +80,13 @@ def make_report(
         series_description=context.series_description(findings, "SR"),
         **equipment(context),
     )
+    _put_before_measurements(image_library(groups), report)
     stamp(report, findings, context, sources.patient_and_study())
     return report
 
 
 def _content(
     measured: list[Group],
-    groups: tuple[LibraryGroup, ...],
     evaluated: ContainerContentItem,
     context: ResultContext,
 ) -> MeasurementReport:
@@ -96,12 +95,19 @@ def _content(
         procedure_reported=codes.MULTIPARAMETRIC_MRI,
         imaging_measurements=measured,
     )
-    content = report[0].ContentSequence
-    measurements = content.pop()  # TID 1500 has the image library before the measurements
-    content.append(image_library(groups))
-    content.append(measurements)
-    content.append(evaluated)
+    report[0].ContentSequence.append(evaluated)
     return report
+
+
+def _put_before_measurements(library: ContainerContentItem, report: Comprehensive3DSR) -> None:
+    """Where TID 1500 has the image library.
+
+    It has an item an image. highdicom would copy and search it three times over: it takes the
+    images as evidence only, and the check of the content tree compares the two.
+    """
+    content = report.ContentSequence
+    names = [item.ConceptNameCodeSequence[0].CodeValue for item in content]
+    content.insert(names.index(public.DCM.ImagingMeasurements.value), library)
 
 
 def device(context: ResultContext) -> ObserverContext:

@@ -76,9 +76,9 @@ def _own_faults(path: Path) -> tuple[str, ...]:
     encoded = path.read_bytes()
     try:
         with without_warnings():
-            if encode(dcmread(BytesIO(encoded))) != encoded:  # it breaks off, or has a wrong length
-                return ("it does not read back as the same bytes",)
             dataset = dcmread(BytesIO(encoded))
+            if encode(dataset) != encoded:  # it breaks off, or has a wrong length
+                return ("it does not read back as the same bytes",)
             deque(dataset.iterall(), maxlen=0)  # values are decoded when they are looked at
     except Exception:  # noqa: BLE001  # readers say anything to what is broken
         return ("it cannot be read back",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mome_node.catalog.records import DeliveryState
 from mome_node.catalog.states import StudyState
 from mome_node.delivery.doubles import MemoryArchive, MemoryCommitment, MemorySender
@@ -40,6 +42,23 @@ def test_destination_that_is_down_holds_up_no_other(bench, images):
     bench.deliver()
     assert bench.state is StudyState.DELIVERED
     assert down.received == bench.reports()
+
+
+def test_what_was_sent_is_asked_about_at_once_and_nothing_sent_hurries_nothing(bench, images):
+    hurried = []
+    ports_of(bench, down=Port(MemorySender(link_error=TransientDeliveryError("away"))))
+    evaluated(bench, images)
+    (down,) = bench.runner.destinations
+    replace(down, hurry=hurried.append).sending_turn()
+    assert hurried == []
+    ports_of(bench, down=Port(MemorySender()))
+    bench.clock.advance(10)
+    (up,) = bench.runner.destinations
+    turns = replace(up, hurry=hurried.append)
+    turns.sending_turn()
+    turns.confirmation_turn()
+    turns.confirmation_turn()
+    assert hurried == [turns.confirmation_turn, bench.runner.delivery_turn]
 
 
 def test_study_is_delivered_only_when_its_pacs_has_confirmed_it(bench, images):

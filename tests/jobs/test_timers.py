@@ -50,6 +50,42 @@ def test_stop_waits_for_the_turn_that_runs_and_begins_no_other():
     assert taken == [1]
 
 
+def test_turn_that_is_hurried_does_not_wait_for_its_time():
+    taken = threading.Semaphore(0)
+    timer = Timers((taken.release, 3600.0))
+    timer.start()
+    assert taken.acquire(timeout=WAIT_S)
+    timer.hurry(taken.release)
+    assert taken.acquire(timeout=WAIT_S)
+    timer.ask_to_stop()
+    timer.join()
+
+
+def test_turn_that_is_hurried_while_it_runs_is_taken_once_more_when_it_has_ended():
+    running, may_end, at_once = threading.Semaphore(0), threading.Semaphore(0), []
+
+    def turn() -> None:
+        at_once.append(1)
+        running.release()
+        assert may_end.acquire(timeout=WAIT_S)
+        assert len(at_once) == 1
+        at_once.pop()
+
+    timer = Timers((turn, 3600.0))
+    with structlog.testing.capture_logs() as logs:
+        timer.start()
+        assert running.acquire(timeout=WAIT_S)
+        timer.hurry(turn)
+        may_end.release()
+        assert running.acquire(timeout=WAIT_S)
+        timer.hurry(turn)
+        timer.ask_to_stop()
+        may_end.release()
+        timer.join()
+    assert logs == []
+    assert not running.acquire(blocking=False), "none begins once it was asked to stop"
+
+
 def test_timer_that_was_never_started_can_be_stopped():
     timer = Timers((print, 1.0))
     timer.ask_to_stop()

@@ -120,7 +120,7 @@ def test_every_object_is_of_the_patient_and_marked(
         assert (dataset.PatientID, dataset.AccessionNumber) == ("PID-7", "ACC42")
         assert dataset.StudyInstanceUID == context.study_uid
         assert dataset.SyntheticData == "YES"
-        assert "research use only" in dataset.SeriesDescription
+        assert "RESEARCH use only" in dataset.SeriesDescription
 
 
 def test_without_regions_and_explanation_there_is_neither_seg_nor_map(

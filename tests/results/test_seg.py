@@ -169,7 +169,7 @@ def test_segments_are_described_as_influence_and_not_as_lesions(
         assert segment.SegmentAlgorithmType == "AUTOMATIC"
         assert segment.SegmentedPropertyCategoryCodeSequence[0].CodeValue == "309825002"
         assert segment.SegmentedPropertyTypeCodeSequence[0].CodingSchemeDesignator == "99MOME"
-        assert "research use only" in segment.SegmentLabel
+        assert "RESEARCH use only" in segment.SegmentLabel
         (anatomy,) = segment.AnatomicRegionSequence
         assert anatomy.CodeValue == "76752008"
         modifier = anatomy.get("AnatomicRegionModifierSequence")

@@ -262,7 +262,7 @@ def test_dsrdump_prints_the_sentences_that_must_be_read(
         ["dsrdump", "+Pl", path], capture_output=True, text=True, check=True, encoding="utf-8"
     )
     for sentence in (
-        "research use only, not for diagnosis",
+        "RESEARCH use only, not for diagnosis",
         "Exam malignancy score: 63 %, calibrated: no. This score has no side.",
         "below the threshold of rule-in 2025 (70 %): sensitivity 85 % (95 % interval 80 to 89 %)",
         "specificity 91 % (95 % interval 88 to 94 %), n = 812, prevalence 34 %",

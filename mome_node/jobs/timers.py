@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,6 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.schedulers.base import STATE_RUNNING
 
 from mome_node.errors import NodeError
 
@@ -37,6 +37,8 @@ class Timers:
         now = datetime.now(UTC)
         self._jobs: dict[Turn, Job] = {}
         self._hurried: set[Turn] = set()
+        self._changing = threading.Lock()
+        self._is_stopping = False
         for number, (turn, period_s) in enumerate(turns):
             self._jobs[turn] = self._scheduler.add_job(
                 partial(self._take, turn),
@@ -54,8 +56,28 @@ class Timers:
 
     def hurry(self, turn: Turn) -> None:
         """Let a turn come due now: there is something for it. One that runs is taken once more."""
-        self._hurried.add(turn)
-        self._jobs[turn].modify(next_run_time=datetime.now(UTC))
+        with self._changing:
+            # While it shuts down the scheduler holds its jobs and waits for turns that run: one of
+            # those may be the caller, which must not wait for the jobs.
+            if not self._is_stopping:
+                self._hurried.add(turn)
+                self._jobs[turn].modify(next_run_time=datetime.now(UTC))
+
+    def ask_to_stop(self) -> None:
+        """Begin no further turn."""
+        with self._changing:
+            self._is_stopping = True
+        if self._scheduler.running:
+            self._scheduler.pause()
+
+    def join(self) -> None:
+        """Begin no further turn and wait until those that run have ended.
+
+        Harmless if never started.
+        """
+        self.ask_to_stop()
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
 
     def _take(self, turn: Turn) -> None:
         again = True
@@ -63,17 +85,7 @@ class Timers:
             self._hurried.discard(turn)
             guarded(turn, turn=turn.__name__)
             # It may have looked before there was something for it.
-            again = turn in self._hurried and self._scheduler.state == STATE_RUNNING
-
-    def ask_to_stop(self) -> None:
-        """Begin no further turn."""
-        if self._scheduler.running:
-            self._scheduler.pause()
-
-    def join(self) -> None:
-        """Wait until the turns that run have ended. Harmless if never started."""
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+            again = turn in self._hurried and not self._is_stopping
 
 
 def guarded(work: Callable[[], object], **about: str) -> bool:

@@ -86,6 +86,34 @@ def test_turn_that_is_hurried_while_it_runs_is_taken_once_more_when_it_has_ended
     assert not running.acquire(blocking=False), "none begins once it was asked to stop"
 
 
+def test_turn_that_hurries_another_while_the_timer_stops_holds_up_nothing():
+    running, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def turn() -> None:
+        running.set()
+        assert may_end.wait(WAIT_S)
+        timer.hurry(other)
+
+    def other() -> None:
+        pass
+
+    timer = Timers((turn, 3600.0), (other, 3600.0))
+
+    def stop() -> None:
+        timer.join()
+        ended.set()
+
+    timer.start()
+    assert running.wait(WAIT_S)
+    stopping = threading.Thread(target=stop, daemon=True)
+    stopping.start()
+    assert not ended.wait(0.3), "it waits for the turn that runs, with its jobs locked"
+    with structlog.testing.capture_logs() as logs:
+        may_end.set()
+        assert ended.wait(WAIT_S)
+    assert logs == []
+
+
 def test_timer_that_was_never_started_can_be_stopped():
     timer = Timers((print, 1.0))
     timer.ask_to_stop()

@@ -8,12 +8,16 @@ collected only with ``--long``, which `make prove` gives.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 
 import pytest
+import structlog
 
 LONG = pytest.StashKey[int]()
+LOGGERS = ("", "pynetdicom", "pydicom", "highdicom", "apscheduler", "alembic")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,6 +36,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept = [item for item in items if item.get_closest_marker("long") is None]
         config.stash[LONG] += len(items) - len(kept)
         items[:] = kept
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A command that a test runs sets up logging, to a standard error that ends with the test."""
+    configured = structlog.get_config()
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
+    with warnings.catch_warnings():
+        yield
+    structlog.configure(**configured)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 class LeftOut:

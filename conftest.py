@@ -38,14 +38,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _logging_as_before() -> Iterator[None]:
     """A command that a test runs sets up logging, to a standard error that ends with the test."""
-    configured = structlog.get_config()
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     with warnings.catch_warnings():
         yield
-    structlog.configure(**configured)
+    structlog.reset_defaults()
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
 

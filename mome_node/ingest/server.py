@@ -90,11 +90,12 @@ class ReceivingServer(ThreadedAssociationServer):
     def shutdown(self) -> None:
         """Accept no more. What waits is closed, what is associated goes on."""
         self._stopping.set()
-        self._pending.close_all()
         if self._is_accepting:
             super().shutdown()
         else:
             self.server_close()
+        # Not before: what is accepted until then would be waited for as long as it says nothing.
+        self._pending.close_all()
 
     def server_bind(self) -> None:
         """Bind; an IPv6 address that stands for all takes IPv4, too (RFC 3493 5.3)."""

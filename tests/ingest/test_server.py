@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from mome_node.errors import SettingsError
 from mome_node.ingest import server
 from mome_node.ingest.peers import Admission
+from mome_node.ingest.pending import PendingConnections
 from mome_node.ingest.scp import ScpSettings, StorageScp
 from mome_node.tls import server_context
 from tests.ingest.certificates import Hospital
@@ -249,6 +250,25 @@ def test_stopping_does_not_wait_for_silent_connections(node, silent) -> None:
     scp.stop()
     assert time.monotonic() - began < 10.0
     assert all(is_closed(c) for c in connections)
+
+
+def test_a_connection_that_comes_while_it_stops_is_not_waited_for(node, monkeypatch) -> None:
+    scp = StorageScp(ScpSettings(host=LOOPBACK, port=0), node.reception, Admission())
+    scp.start()
+    port, late = scp.port, []
+    close_all = PendingConnections.close_all
+
+    def close_all_and_let_one_in(pending: PendingConnections) -> None:
+        close_all(pending)
+        with contextlib.suppress(ConnectionRefusedError):
+            late.append(socket.create_connection((LOOPBACK, port), timeout=WAIT_S))
+            eventually(lambda: len(pending))
+
+    monkeypatch.setattr(PendingConnections, "close_all", close_all_and_let_one_in)
+    began = time.monotonic()
+    scp.stop()
+    assert time.monotonic() - began < 10.0
+    assert late == []
 
 
 def test_nothing_is_left_of_connections_that_ended(listen, silent) -> None:

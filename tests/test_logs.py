@@ -4,7 +4,6 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -13,16 +12,6 @@ from pydicom.dataset import Dataset
 from mome_node.logs import configure_logging
 
 LOGGERS = ("", "pynetdicom", "pydicom", "highdicom", "apscheduler", "alembic")
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    levels = {name: logging.getLogger(name).level for name in LOGGERS}
-    with warnings.catch_warnings():
-        yield
-    structlog.reset_defaults()
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
 
 
 def test_a_line_is_one_json_object_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,7 +88,7 @@ def make_rejection(
     seed = (title.value, *(i.sop_instance_uid for i in instances), profile.digest)
     identity = patient_and_study(header)
     document = select(
-        [_reference(instance) for instance in instances],
+        [ImageReference.to_whole(instance) for instance in instances],
         title=Code(title.value, "DCM", title.meaning),
         words=_WORDS[title],
         context=context,
@@ -109,13 +109,3 @@ def _refuse(title: RejectionTitle, instances: Sequence[RejectedInstance], header
     studies = {instance.study_uid for instance in instances}
     if studies != {str(header.get("StudyInstanceUID", ""))}:
         raise ResultError("the instances to reject and the header are not all of one study")
-
-
-def _reference(instance: RejectedInstance) -> ImageReference:
-    return ImageReference(
-        study_uid=instance.study_uid,
-        series_uid=instance.series_uid,
-        sop_class_uid=instance.sop_class_uid,
-        sop_instance_uid=instance.sop_instance_uid,
-        frame=None,
-    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol, Self
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -27,6 +27,30 @@ MISPLACED_MM: Final = 0.5
 """Grid and header may differ by this much at a slice's corners: vendors round positions."""
 
 
+class NamedInstance(Protocol):
+    """What has the four UIDs that name an instance."""
+
+    @property
+    def study_uid(self) -> str:
+        """Study Instance UID."""
+        ...
+
+    @property
+    def series_uid(self) -> str:
+        """Series Instance UID."""
+        ...
+
+    @property
+    def sop_class_uid(self) -> str:
+        """SOP Class UID."""
+        ...
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """SOP Instance UID."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ImageReference:
     """How another object refers to one image plane.
@@ -39,6 +63,17 @@ class ImageReference:
     sop_class_uid: str
     sop_instance_uid: str
     frame: int | None
+
+    @classmethod
+    def to_whole(cls, instance: NamedInstance) -> Self:
+        """How to refer to an instance as a whole."""
+        return cls(
+            study_uid=instance.study_uid,
+            series_uid=instance.series_uid,
+            sop_class_uid=instance.sop_class_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            frame=None,
+        )
 
     def item(self, *, with_frame: bool = True) -> Dataset:
         """An item of a sequence that uses the Image SOP Instance Reference macro (Table 10-3)."""
@@ -102,13 +137,7 @@ class SourceImages:
         facts = self._known.get(frame.sop_instance_uid)
         if facts is None:
             return replace(self.reference(frame), frame=None)
-        return ImageReference(
-            study_uid=facts.study_uid,
-            series_uid=facts.series_uid,
-            sop_class_uid=facts.sop_class_uid,
-            sop_instance_uid=facts.sop_instance_uid,
-            frame=None,
-        )
+        return ImageReference.to_whole(facts)
 
     def reference(self, frame: FrameRef) -> ImageReference:
         """How to refer to an image plane of any series of the study; for a tile, to its image."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import pytest
-import structlog
 
 from mome_node.cli.main import main
 from mome_node.phantom.dicom_writer import write_study
@@ -19,7 +16,6 @@ from mome_node.phantom.exam import PhantomExam, Protocol, Vendor
 from mome_node.phantom.render import render_exam
 
 SMALL = Protocol((96, 96, 24), (48, 48, 12), (64, 64, 16))
-LOGGERS = ("", "pynetdicom", "pydicom", "highdicom", "apscheduler", "alembic")
 
 
 @dataclass(frozen=True)
@@ -35,9 +31,8 @@ Run = Callable[..., Outcome]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run one command; afterwards, logging is as it was."""
-    levels = {name: logging.getLogger(name).level for name in LOGGERS}
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run one command."""
 
     def run(*arguments: object) -> Outcome:
         capsys.readouterr()
@@ -48,11 +43,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
         said = capsys.readouterr()
         return Outcome(status, said.out, said.err)
 
-    with warnings.catch_warnings():
-        yield run
-    structlog.reset_defaults()
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+    return run
 
 
 @pytest.fixture(scope="session")

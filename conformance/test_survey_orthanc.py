@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -45,8 +45,10 @@ def exams(tmp_path_factory: pytest.TempPathFactory) -> Exams:
 
     def add(number: int, vendor: Vendor, forecast: str, change: Callable[..., bool] | None) -> None:
         uid = f"2.25.{1000 + number}"
-        written = write_study(phantom, folder / str(number), vendor=vendor, study_uid=uid,
-                              study_date=date.today())  # fmt: skip  # noqa: DTZ011
+        today = datetime.now(UTC).astimezone().date()  # the command's days are those of its place
+        written = write_study(
+            phantom, folder / str(number), vendor=vendor, study_uid=uid, study_date=today
+        )
         for path in written:
             dataset = dcmread(path)
             dataset.PatientID, dataset.PatientName = f"ID-{number}", f"Secret^Name{number}"

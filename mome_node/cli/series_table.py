@@ -101,10 +101,9 @@ def _rows(table: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
 
 
 def _open(table: Path) -> TextIO:
-    encoding = {"encoding": "utf-8-sig", "errors": "replace", "newline": ""}
     if table.suffix == ".gz":
-        return cast(TextIO, gzip.open(table, "rt", **encoding))  # type: ignore[call-overload]
-    return table.open(**encoding)  # type: ignore[call-overload,no-any-return]
+        return gzip.open(table, "rt", encoding="utf-8-sig", errors="replace", newline="")
+    return table.open(encoding="utf-8-sig", errors="replace", newline="")
 
 
 def _bounded(file: TextIO, table: Path) -> Iterator[str]:

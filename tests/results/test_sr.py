@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
+from mome_node.dicom.header import FrameRef, InstanceFacts
 from mome_node.errors import ResultError
 from mome_node.fitness.checks import Outcome
 from mome_node.mome.prediction import Prediction
@@ -390,6 +391,30 @@ def test_a_segmentation_that_was_left_out_is_told_of(
         "There is no segmentation of the regions: it would have 412 frames, more than the 300 that "
         "the destination takes. Each is outlined here on the slice where it is largest."
     ) in list(_texts(report))
+
+
+def test_headers_of_instances_that_are_known_are_not_asked_for(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam()
+    header = exam.headers(exam.findings.key_volume.frames[0])
+    other = FrameRef("1.2.3.77")
+    facts = InstanceFacts(other.sop_instance_uid, header.SOPClassUID, context.study_uid, "1.2.3.7")
+    t2 = replace(exam.findings.series[0], series_uid="1.2.3.7", used_as="t2", frames=(other,))
+    findings = replace(exam.findings, series=(*exam.findings.series, t2))
+
+    def with_the_other(frame: FrameRef) -> Dataset:
+        if frame != other:
+            return exam.headers(frame)
+        named = Dataset()
+        named.StudyInstanceUID, named.SeriesInstanceUID = facts.study_uid, facts.series_uid
+        named.SOPClassUID, named.SOPInstanceUID = facts.sop_class_uid, facts.sop_instance_uid
+        return named
+
+    told = make_results(findings, context, exam.headers, [facts]).objects[0]
+    read = make_results(findings, context, with_the_other).objects[0]
+    assert other.sop_instance_uid.encode() in encode(told.dataset)
+    assert encode(told.dataset) == encode(read.dataset)
 
 
 def test_results_for_the_clinic_have_the_sites_label_alone(

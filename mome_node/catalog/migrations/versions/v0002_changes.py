@@ -29,7 +29,7 @@ def upgrade() -> None:
             instances.add_column(sa.Column(name, kind, nullable=False, server_default=default))
     for name in ("patient_id", "issuer_of_patient_id"):
         op.execute(
-            f"UPDATE instances SET {name} = (SELECT studies.{name} FROM studies "  # noqa: S608
+            f"UPDATE instances SET {name} = (SELECT studies.{name} FROM studies "  # noqa: S608  # ours
             "WHERE studies.study_uid = instances.study_uid)"
         )
     with op.batch_alter_table("results") as results:

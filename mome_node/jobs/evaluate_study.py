@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -50,7 +51,7 @@ from mome_node.results.debug_pictures import PreparationSteps, write_debug_pictu
 from mome_node.results.findings import Findings
 from mome_node.results.findings_json import findings_json
 from mome_node.results.label import marked_label
-from mome_node.results.pictures import write_pictures
+from mome_node.results.pictures import draw_pictures, write_pictures
 from mome_node.results.profile import ResultProfile
 from mome_node.results.result_set import ResultSet, encode, make_results
 from mome_node.results.sources import SourceImages
@@ -149,17 +150,19 @@ def _write(
     def headers(frame: FrameRef) -> Dataset:
         return identified.header(frame.sop_instance_uid)
 
-    made: list[MadeObject] = []
-    for profile in request.profiles:
-        folder = request.out_dir / profile.digest if made else request.out_dir
-        results = make_results(findings, _context(request, digest, profile), headers, inputs)
-        made += _write_objects(results, profile.digest, folder)
-    _check(made, findings, headers)
     label, audience = request.profiles[0].label, request.profiles[0].audience
-    document = json.dumps(findings_json(findings, label, audience), indent=2, allow_nan=False)
-    (request.out_dir / FINDINGS).write_text(document + "\n")
-    if request.pictures:
-        write_pictures(findings, request.out_dir, label, audience)
+    pictures = draw_pictures(findings, label, audience) if request.pictures else {}
+    with ThreadPoolExecutor(1) as beside:  # packing them leaves the interpreter free
+        written = beside.submit(write_pictures, pictures, request.out_dir)
+        made: list[MadeObject] = []
+        for profile in request.profiles:
+            folder = request.out_dir / profile.digest if made else request.out_dir
+            results = make_results(findings, _context(request, digest, profile), headers, inputs)
+            made += _write_objects(results, profile.digest, folder)
+        _check(made, findings, headers)
+        document = json.dumps(findings_json(findings, label, audience), indent=2, allow_nan=False)
+        (request.out_dir / FINDINGS).write_text(document + "\n")
+        written.result()
     return tuple(made)
 
 

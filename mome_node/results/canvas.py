@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,6 +29,8 @@ MARGIN: Final = 12
 
 SYNTHETIC_MARK: Final = "SYNTHETIC"
 MOST_LABEL_LINES: Final = 3
+
+_SPACE_TO_BREAK: Final = re.compile(r"(?!(?<=\d)\s(?:%|(?:mm|s)\b))\s+")
 
 Pattern = tuple[float, ...]
 """Pixels drawn and left out, in turn, along a line; empty: a solid line."""
@@ -120,10 +123,13 @@ def fitting_size(text: str, width: float, size: int) -> int:
 
 
 def wrapped(text: str, width: int, size: int = BODY) -> list[str]:
-    """The text in lines that fit between the margins of a picture ``width`` pixels wide."""
+    """The text in lines that fit between the margins of a picture ``width`` pixels wide.
+
+    A number and its unit stay on one line.
+    """
     room = width - 2 * MARGIN
     lines: list[str] = []
-    for word in text.split():
+    for word in _SPACE_TO_BREAK.split(text.strip()):
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and font(size).getlength(longer) <= room:
             lines[-1] = longer

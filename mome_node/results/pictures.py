@@ -5,6 +5,7 @@ No patient identity in the pixels; the label, and a mark on synthetic data, on e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -26,24 +27,25 @@ LONGEST_SIDE: Final = 768
 _QUICK: Final = 3  # of zlib: a third of the time of its default, and no larger for these
 
 
-def write_pictures(
-    findings: Findings,
-    out_dir: Path,
-    label: str = DEFAULT_LABEL,
-    audience: Audience = "research",
-) -> tuple[Path, ...]:
-    """Write slice.png, overlay.png and contributions.png into ``out_dir`` and name them.
+def draw_pictures(
+    findings: Findings, label: str = DEFAULT_LABEL, audience: Audience = "research"
+) -> dict[str, Image.Image]:
+    """Draw the pictures, by their file names: slice.png, overlay.png and contributions.png.
 
     ``slice.png`` shows the enhancement (post-contrast less pre-contrast) of the key slice,
     ``overlay.png`` the post-contrast image with the outlines of the regions that it meets.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
     marks = marked_label(findings, label, audience)
-    pictures = {
+    return {
         "slice.png": _slice_picture(findings, marks),
         "overlay.png": _overlay_picture(findings, marks),
         "contributions.png": contributions_picture(findings, marks),
     }
+
+
+def write_pictures(pictures: Mapping[str, Image.Image], out_dir: Path) -> tuple[Path, ...]:
+    """Write drawn pictures into a folder, which is made, and name their files."""
+    out_dir.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         picture.save(out_dir / name, format="PNG", compress_level=_QUICK)
     return tuple(out_dir / name for name in pictures)

@@ -14,7 +14,7 @@ from PIL import Image
 from mome_node.dicom.geometry import Grid
 from mome_node.results.canvas import ALERT, wrapped
 from mome_node.results.display import grey_slice, view_of
-from mome_node.results.pictures import write_pictures
+from mome_node.results.pictures import draw_pictures, write_pictures
 from mome_node.results.slice_drawing import REGION_STYLES
 from mome_node.volumes.volume import Modality, Volume
 
@@ -31,9 +31,9 @@ def test_three_pictures_are_written_each_with_label_and_synthetic_mark(
     regions: int, make_exam: Callable[..., Any], tmp_path: Path
 ) -> None:
     findings = make_exam(regions=regions).findings
-    paths = write_pictures(findings, tmp_path / "new", "research use only")
+    paths = write_pictures(draw_pictures(findings, "research use only"), tmp_path / "new")
     assert tuple(p.name for p in paths) == NAMES
-    real = write_pictures(replace(findings, synthetic=False), tmp_path / "real")
+    real = write_pictures(draw_pictures(replace(findings, synthetic=False)), tmp_path / "real")
     for path, unmarked in zip(paths, real, strict=True):
         with_mark, without = _count(path, ALERT), _count(unmarked, ALERT)
         assert with_mark > without > 0  # the label alone is in the same colour
@@ -43,8 +43,8 @@ def test_three_pictures_are_written_each_with_label_and_synthetic_mark(
 def test_the_same_findings_give_the_same_pictures(
     make_exam: Callable[..., Any], tmp_path: Path
 ) -> None:
-    one = write_pictures(make_exam().findings, tmp_path / "1")
-    two = write_pictures(make_exam().findings, tmp_path / "2")
+    one = write_pictures(draw_pictures(make_exam().findings), tmp_path / "1")
+    two = write_pictures(draw_pictures(make_exam().findings), tmp_path / "2")
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
 
 
@@ -53,7 +53,7 @@ def test_only_regions_on_the_key_slice_are_outlined(
 ) -> None:
     findings = make_exam(regions=2).findings
     on_slice = [bool(r.mask[:, :, findings.key_slice].any()) for r in findings.regions]
-    _, overlay, _ = write_pictures(findings, tmp_path)
+    _, overlay, _ = write_pictures(draw_pictures(findings), tmp_path)
     drawn = [_count(overlay, style.colour) > 0 for style in REGION_STYLES[:2]]
     assert drawn == on_slice
     assert True in on_slice
@@ -66,8 +66,8 @@ def test_a_missing_modality_is_named_in_the_chart(
     task = findings.tasks[0]
     alone = replace(task.prediction, contributions=((Modality.DCE, 0.13),))
     only_dce = replace(findings, tasks=(replace(task, prediction=alone),))
-    full = write_pictures(findings, tmp_path / "1")[2].read_bytes()
-    assert write_pictures(only_dce, tmp_path / "2")[2].read_bytes() != full
+    full = write_pictures(draw_pictures(findings), tmp_path / "1")[2].read_bytes()
+    assert write_pictures(draw_pictures(only_dce), tmp_path / "2")[2].read_bytes() != full
 
 
 def test_an_ensemble_is_named_on_the_pictures_with_the_score(
@@ -78,7 +78,8 @@ def test_an_ensemble_is_named_on_the_pictures_with_the_score(
     of_five = replace(task.prediction, networks=5, spread=0.03)
     ensemble = replace(findings, tasks=(replace(task, prediction=of_five),))
     single, several = (
-        write_pictures(f, tmp_path / n) for f, n in ((findings, "1"), (ensemble, "5"))
+        write_pictures(draw_pictures(f), tmp_path / n)
+        for f, n in ((findings, "1"), (ensemble, "5"))
     )
     for one, five in zip(single[1:], several[1:], strict=True):
         assert one.read_bytes() != five.read_bytes()
@@ -157,3 +158,11 @@ def test_long_labels_are_wrapped_to_the_width() -> None:
     lines = wrapped("only for research " * 12, 512)
     assert len(lines) > 1
     assert " ".join(lines) == ("only for research " * 12).strip()
+
+
+@pytest.mark.parametrize("value", ["1 %", "12.5 mm", "93 s"])
+def test_a_number_and_its_unit_stay_on_one_line(value: str) -> None:
+    for width in range(80, 400, 7):
+        lines = wrapped(f"with an error below {value}; more of it", width)
+        assert any(value in line for line in lines)
+        assert " ".join(lines) == f"with an error below {value}; more of it"

@@ -20,6 +20,7 @@ from conformance.lesion_results import (
     LesionStudyMaker,
     inside,
 )
+from conformance.ohif.colours import is_tint
 from conformance.ohif.drawn import ShownImage
 from conformance.ohif.overlay import Mask, ShownSlice, dice, farthest, outlines, shown_slice
 from conformance.ohif.reading import assert_nothing_is_broken, assert_score_is_readable
@@ -28,6 +29,7 @@ from conformance.planes import plane_of
 from mome_node.demonstration.pacs.orthanc import Orthanc
 from mome_node.phantom.exam import Lesion
 from mome_node.results.outline import largest_slice
+from mome_node.results.region_styles import style_of
 
 pytestmark = pytest.mark.peer("Chromium")
 
@@ -116,6 +118,15 @@ def assert_colour_lies_on_the_lesions(viewer: Viewer, study: LesionStudy) -> tup
     return how_well, shown.voxels(region, study.findings.key_volume.grid.shape[:2])
 
 
+def assert_tinted_as_in_the_pictures(viewer: Viewer, study: LesionStudy) -> None:
+    """The first region has the colour in which the summary outlines it."""
+    labels, _ = ndimage.label(viewer.coloured())
+    first = slice_of(viewer, study).project(lambda points: inside(study.lesions[:1], points))
+    patch = labels == np.bincount(labels[first]).argmax()
+    inner = viewer.canvas()[ndimage.binary_erosion(patch, iterations=EDGE_PX)]
+    assert is_tint(inner, style_of(study.findings.regions[0]).colour)
+
+
 @pytest.mark.parametrize(
     "form", ["classic", *(pytest.param(form, marks=pytest.mark.long) for form in LONG_FORMS)]
 )
@@ -149,6 +160,7 @@ def test_outline_and_colour_lie_on_the_lesion_and_on_each_other(
         # Another lesion may be coloured on this slice, too.
         inside_first = coloured & ndimage.binary_dilation(outlined[0][1])
         np.testing.assert_array_equal(outlined[0][1], inside_first)
+        assert_tinted_as_in_the_pictures(viewer, study)
     assert_nothing_is_broken(viewer)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence
+from highdicom.color import CIELabColor
 from highdicom.content import PixelMeasuresSequence
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
 from highdicom.sr import CodedConcept
@@ -24,6 +25,7 @@ from mome_node.results.context import MANUFACTURER, ResultContext
 from mome_node.results.encodings import object_syntax
 from mome_node.results.findings import Findings, ModelIdentity, Region
 from mome_node.results.profile import ResultProfile
+from mome_node.results.region_styles import style_of
 from mome_node.results.sources import Plane, SourceImages
 from mome_node.results.stamp import equipment, stamp, without_names
 
@@ -180,6 +182,8 @@ def _segment(
         tracking_uid=region.tracking_uid,
         tracking_id=region.tracking_id,
         anatomic_regions=[codes.BREAST],
+        # Viewers would warn, and take any colour: it shall be that of the pictures.
+        display_color=CIELabColor.from_rgb(*style_of(region).colour),
     )
     if region.laterality is not None:
         description.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [

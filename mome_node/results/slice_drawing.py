@@ -6,7 +6,6 @@ outline is bright on a dark band.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,9 +16,6 @@ from mome_node.results.canvas import (
     ACCENT,
     INK,
     LARGE,
-    SOLID,
-    Colour,
-    Pattern,
     Place,
     TypeSizes,
     dashed_polygon,
@@ -30,35 +26,13 @@ from mome_node.results.display import View
 from mome_node.results.findings import Region
 from mome_node.results.measurement_groups import EDGE_MARGIN, FIELD_NAME, field_polygon
 from mome_node.results.outline import outline
+from mome_node.results.region_styles import style_of
 from mome_node.results.sections import Section
 
 EDGE: Final = 26
 """Pixels from the picture's edges to the letters: inside the box of the evaluated field."""
 
 _NEAR_EDGE: Final = 0.85  # part of the width beyond which a number stands to the left
-
-
-@dataclass(frozen=True, slots=True)
-class RegionStyle:
-    """How the outline of a region is drawn."""
-
-    colour: Colour
-    pattern: Pattern
-
-
-# Told apart by most colour-blind people, and from any grey.
-REGION_STYLES: Final = (
-    RegionStyle((255, 176, 0), SOLID),
-    RegionStyle((0, 224, 255), (12.0, 6.0)),
-    RegionStyle((255, 122, 215), (3.0, 5.0)),
-    RegionStyle((140, 255, 80), (12.0, 5.0, 3.0, 5.0)),
-)
-"""Outlines in the order of the regions: solid, dashed, dotted, and dashes with dots."""
-
-
-def style_of(region: Region) -> RegionStyle:
-    """The style of a region's outline, by its number."""
-    return REGION_STYLES[(region.number - 1) % len(REGION_STYLES)]
 
 
 def section_picture(

@@ -18,8 +18,8 @@ from mome_node.fitness.checks import CHECKS, Outcome
 from mome_node.results import canvas, chart
 from mome_node.results.findings import Findings, FitnessFinding, OperatingPoint, Region
 from mome_node.results.pages import PAGE, Page, key_slices, summary_pages
+from mome_node.results.region_styles import REGION_STYLES
 from mome_node.results.sections import cut_to_field, projection_section, slice_section
-from mome_node.results.slice_drawing import REGION_STYLES
 from mome_node.volumes.volume import Modality, Volume
 
 LABEL = "RESEARCH use only, not for diagnosis"

@@ -15,7 +15,7 @@ from mome_node.dicom.geometry import Grid
 from mome_node.results.canvas import ALERT, wrapped
 from mome_node.results.display import grey_slice, view_of
 from mome_node.results.pictures import draw_pictures, write_pictures
-from mome_node.results.slice_drawing import REGION_STYLES
+from mome_node.results.region_styles import REGION_STYLES
 from mome_node.volumes.volume import Modality, Volume
 
 NAMES = ("slice.png", "overlay.png", "contributions.png")

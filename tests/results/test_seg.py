@@ -17,6 +17,7 @@ from pydicom import Dataset, dcmread
 from mome_node.errors import ResultError
 from mome_node.results.context import ResultContext
 from mome_node.results.profile import ResultProfile
+from mome_node.results.region_styles import style_of
 from mome_node.results.result_set import encode, make_results
 from mome_node.results.seg import frame_count, seg_left_out
 
@@ -177,6 +178,18 @@ def test_segments_are_described_as_influence_and_not_as_lesions(
         identification = segment.SegmentationAlgorithmIdentificationSequence[0]
         assert "ab" * 32 in identification.AlgorithmParameters
     assert sides == ["Right", "Left", None]
+
+
+def test_a_segment_has_the_colour_in_which_the_pictures_outline_its_region(
+    make_exam: Callable[..., Any], context: ResultContext
+) -> None:
+    exam = make_exam(regions=3)
+    colours = [
+        hd.color.CIELabColor.from_dicom_value(segment.RecommendedDisplayCIELabValue).to_rgb()
+        for segment in _seg(exam, context).SegmentSequence
+    ]
+    for region, colour in zip(exam.findings.regions, colours, strict=True):
+        assert np.allclose(colour, style_of(region).colour, atol=1.0)
 
 
 @pytest.mark.parametrize("regions", [1, 3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -131,9 +132,16 @@ class Node:
         return self.reception.receive(arriving, "PACS")
 
     def files(self) -> list[Path]:
-        """What holds an instance; empty files are made ready for the next ones."""
-        every = [*self.root.glob("instances/*/*"), *self.root.glob("incoming/*")]
-        return [path for path in every if path.stat().st_size]
+        """What holds an instance; empty files are made ready for the next ones.
+
+        A receiver that runs may take a file away while they are looked at.
+        """
+        holding = []
+        for path in (*self.root.glob("instances/*/*"), *self.root.glob("incoming/*")):
+            with suppress(FileNotFoundError):
+                if path.stat().st_size:
+                    holding.append(path)
+        return holding
 
 
 @pytest.fixture

@@ -137,6 +137,21 @@ def sources_from(paths: dict[str, Path]) -> tuple[SourceInstance, ...]:
 def _write(
     findings: Findings, digest: str, request: EvaluationRequest, inputs: Sequence[InstanceFacts]
 ) -> tuple[MadeObject, ...]:
+    """Objects, findings.json and pictures, with the label of the first profile on the latter."""
+    label, audience = request.profiles[0].label, request.profiles[0].audience
+    pictures = draw_pictures(findings, label, audience) if request.pictures else {}
+    with ThreadPoolExecutor(1) as beside:  # packing them leaves the interpreter free
+        written = beside.submit(write_pictures, pictures, request.out_dir)
+        made = _make_objects(findings, digest, request, inputs)
+        document = json.dumps(findings_json(findings, label, audience), indent=2, allow_nan=False)
+        (request.out_dir / FINDINGS).write_text(document + "\n")
+        written.result()
+    return made
+
+
+def _make_objects(
+    findings: Findings, digest: str, request: EvaluationRequest, inputs: Sequence[InstanceFacts]
+) -> tuple[MadeObject, ...]:
     """The objects of every profile, all checked; those of the first lie in the folder itself."""
     paths = {i.sop_instance_uid: i.path for i in request.instances}
 
@@ -150,19 +165,12 @@ def _write(
     def headers(frame: FrameRef) -> Dataset:
         return identified.header(frame.sop_instance_uid)
 
-    label, audience = request.profiles[0].label, request.profiles[0].audience
-    pictures = draw_pictures(findings, label, audience) if request.pictures else {}
-    with ThreadPoolExecutor(1) as beside:  # packing them leaves the interpreter free
-        written = beside.submit(write_pictures, pictures, request.out_dir)
-        made: list[MadeObject] = []
-        for profile in request.profiles:
-            folder = request.out_dir / profile.digest if made else request.out_dir
-            results = make_results(findings, _context(request, digest, profile), headers, inputs)
-            made += _write_objects(results, profile.digest, folder)
-        _check(made, findings, headers)
-        document = json.dumps(findings_json(findings, label, audience), indent=2, allow_nan=False)
-        (request.out_dir / FINDINGS).write_text(document + "\n")
-        written.result()
+    made: list[MadeObject] = []
+    for profile in request.profiles:
+        folder = request.out_dir / profile.digest if made else request.out_dir
+        results = make_results(findings, _context(request, digest, profile), headers, inputs)
+        made += _write_objects(results, profile.digest, folder)
+    _check(made, findings, headers)
     return tuple(made)
 
 

@@ -41,6 +41,7 @@ log = structlog.get_logger(__name__)
 
 _MAX_COMMAND_BYTES: Final = 1 << 16
 _MAX_WAITING_REQUESTS: Final = 8  # no asynchronous operations are negotiated: one would do
+_LEAST_PDU_BYTES: Final = 8  # of a fragment with its headers, in pynetdicom
 _LOOKS_EVERY_S: Final = 0.2
 _WITH_ATTRIBUTES: Final = (N_CREATE_RQ, N_ACTION_RQ, N_EVENT_REPORT_RQ)
 _INVALID_PDU: Final = "Evt19"  # PS3.8 9.2.1: ends in an A-ABORT
@@ -126,6 +127,15 @@ class StreamingProvider(DIMSEServiceProvider):
     def is_idle(self) -> bool:
         """No message is on its way here, in or out: the next one may be taken elsewhere."""
         return self.message is None and not self._is_speaking
+
+    @property
+    def maximum_pdu_size(self) -> int:
+        """Bytes of the longest PDU that the peer takes (PS3.8 D.1); 0: it sets no limit.
+
+        So it is read, too, where the peer leaves it out, or says what no fragment fits in.
+        """
+        said = self.assoc.requestor.maximum_length
+        return 0 if said is None or said < _LEAST_PDU_BYTES else said
 
     def silent_for_s(self) -> float:
         """Seconds since the peer was last heard."""

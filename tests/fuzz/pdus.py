@@ -52,19 +52,22 @@ def context_item(context: Context) -> bytes:
     return item(0x20, body + syntaxes)
 
 
-def user_items(max_length: int = 16_384) -> tuple[bytes, ...]:
-    """The sub-items of a user information item that everybody sends (PS3.7 annex D.3.3)."""
+def user_items(max_length: int | None = 16_384) -> tuple[bytes, ...]:
+    """The sub-items of a user information item that everybody sends (PS3.7 annex D.3.3).
+
+    Without a maximum length, which is no option, its item is left out.
+    """
     return (
-        item(0x51, struct.pack(">L", max_length)),
+        *([] if max_length is None else [item(0x51, struct.pack(">L", max_length))]),
         item(0x52, b"1.2.3.4"),
         item(0x55, b"FUZZER"),
     )
 
 
-def associate_rq(contexts: Iterable[Context]) -> bytes:
-    """A sound A-ASSOCIATE-RQ."""
+def associate_rq(contexts: Iterable[Context], max_length: int | None = 16_384) -> bytes:
+    """An A-ASSOCIATE-RQ, sound but for the maximum length, if that is not."""
     items = [item(0x10, APPLICATION_CONTEXT), *map(context_item, contexts)]
-    items.append(item(0x50, b"".join(user_items())))
+    items.append(item(0x50, b"".join(user_items(max_length))))
     return pdu(ASSOCIATE_RQ, associate_head() + b"".join(items))
 
 

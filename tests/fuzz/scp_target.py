@@ -99,8 +99,8 @@ def check_kept(
         assert known, (uid, "kept, and nobody was told", said_by.get(uid.rpartition(".")[0]))
 
 
-def sound_conversation(uid_root: str) -> Conversation:
-    """A C-ECHO and two C-STOREs as they should be."""
+def sound_conversation(uid_root: str, max_length: int | None = 16_384) -> Conversation:
+    """A C-ECHO and two C-STOREs as they should be, of a peer that takes PDUs of this length."""
     random, parts = Random(0), []
     parts += fragments_of(random, ECHO_CONTEXT, pdus.command_set(echo_command(1)), None)
     for number in (2, 3):
@@ -109,7 +109,7 @@ def sound_conversation(uid_root: str) -> Conversation:
         command = pdus.command_set(store_command(number, uid))
         parts += fragments_of(random, 1, command, data)
     stream = b"".join(pdus.pdu(pdus.P_DATA, part) for part in parts)
-    request = pdus.associate_rq(CONTEXTS)
+    request = pdus.associate_rq(CONTEXTS, max_length)
     return Conversation(uid_root, request, stream)
 
 

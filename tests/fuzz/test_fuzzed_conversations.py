@@ -50,6 +50,16 @@ def test_same_number_makes_the_same_conversation():
     assert numbered(SEED, 1) == numbered(SEED, 1)
 
 
+@pytest.mark.parametrize("max_length", [None, 0, 1, 5, 6, 7, 12, 0xFFFFFFFF])
+def test_a_peer_is_served_whatever_length_it_says_that_it_takes(watched, max_length):
+    target, watch = watched
+    said = sound_conversation(f"2.25.4.{0 if max_length is None else max_length + 1}", max_length)
+    (heard,) = hold(target, [said])
+    check_kept(target, [said], [heard])
+    assert len(heard.answers) == len(read_stream(said.stream).messages)
+    assert watch.findings == []
+
+
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(random=st.randoms(use_true_random=False), number=st.integers(0, 1 << 60))
 def test_any_conversation_ends_and_leaves_nothing_on_its_way(watched, random, number):

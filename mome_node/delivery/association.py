@@ -21,6 +21,7 @@ _REJECTED_PERMANENT = 1  # A-ASSOCIATE-RJ result, PS3.8 table 9-21
 _SERVICE_USER = 1  # A-ASSOCIATE-RJ source
 _CALLING_AE_NOT_RECOGNISED = 3
 _CALLED_AE_NOT_RECOGNISED = 7
+_LEAST_PDU = 8  # of a fragment with its headers, in pynetdicom
 _MAX_PDU = 131072  # what DCMTK takes at most; the peer's own maximum bounds what we send
 
 
@@ -57,6 +58,12 @@ def association(
     assoc = _associate(destination, contexts, timeouts, opened, listening, roles)
     if not assoc.is_established:
         raise _refusal(assoc, destination, timeouts, opened, rejected)
+    if _takes_no_fragment(assoc):
+        assoc.abort()
+        raise TransientDeliveryError(
+            f"{destination}: it does not say what length of PDU it takes, or one that nothing "
+            "fits in (PS3.8 D.1)"
+        )
     _keep_answers_from_the_reactor(assoc)
     try:
         yield assoc
@@ -98,6 +105,15 @@ class _Rejection:
     def __call__(self, event: evt.Event) -> None:
         if isinstance(event.pdu, A_ASSOCIATE_RJ):
             self.answer = event.pdu.to_primitive()
+
+
+def _takes_no_fragment(assoc: Association) -> bool:
+    """The peer's answer states no maximum length, or one below a fragment's headers; 0: no limit.
+
+    The library would send by it nonetheless, and fail as if the instance were at fault.
+    """
+    said = assoc.acceptor.maximum_length
+    return said is None or 0 < said < _LEAST_PDU
 
 
 def _keep_answers_from_the_reactor(assoc: Association) -> None:

@@ -15,6 +15,8 @@ from pydicom.uid import (
     JPEG2000Lossless,
     SecondaryCaptureImageStorage,
 )
+from pynetdicom import evt
+from pynetdicom.pdu_primitives import MaximumLengthNotification
 from pynetdicom.presentation import build_context
 
 from mome_node.delivery.association import Timeouts, association
@@ -142,6 +144,23 @@ def test_busy_peer_is_transient(start_peer, make_object, short):
     with pytest.raises(TransientDeliveryError, match="rejected"):
         send(DimseSender(peer.destination(), short), make_object())
     assert [r.stored for r in first] == [True]
+
+
+@pytest.mark.parametrize("length", [None, 1, 6, 7])
+def test_peer_that_takes_no_fragment_is_at_fault_and_not_the_instance(
+    start_peer, make_object, short, length
+):
+    def say(event: evt.Event) -> None:
+        own = event.assoc.acceptor._user_info  # of which the library always sends a length
+        own[:] = [item for item in own if not isinstance(item, MaximumLengthNotification)]
+        if length is not None:
+            event.assoc.acceptor.maximum_length = length
+
+    peer = start_peer()
+    assert peer.server is not None
+    peer.server.bind(evt.EVT_REQUESTED, say)
+    with pytest.raises(TransientDeliveryError, match="length of PDU"):
+        send(DimseSender(peer.destination(), short), make_object())
 
 
 def test_abort_in_the_middle_is_transient_and_keeps_the_receipts_so_far(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydicom.uid import UID
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, MRImageStorage
 from pynetdicom.dimse_messages import (
     C_STORE_RQ,
     N_ACTION_RQ,
@@ -17,19 +18,23 @@ from pynetdicom.dimse_messages import (
     N_EVENT_REPORT_RQ,
     DIMSEMessage,
 )
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import uid_to_service_class
 
 from mome_node.dicom.commitment import COMMITMENT_CLASS, COMMITMENT_INSTANCE
+from mome_node.dicom.element_values import FOREIGN_ERRORS
 from mome_node.dicom.uids import is_valid_uid
 from mome_node.ingest.availability import NOTICE_CLASS
 from mome_node.ingest.dimse import ArrivingDataset
 
 _STAND_IN_UID: Final = UID("2.25.0")
+_MOST_CHARACTERS: Final = 64  # of a UID (PS3.5 9.1)
 _NO_ACTION: Final = 0
 _NO_EVENT: Final = 0
 
 
 def replace_unusable_uids(message: DIMSEMessage) -> None:
-    """Let a request with an empty or over-long UID through to its own refusal.
+    """Let a request with a UID that the library makes nothing of through to its own refusal.
 
     The library would end the association, or answer nothing at all. What was sent is already
     with the receipt, which refuses it.
@@ -45,10 +50,21 @@ def replace_unusable_uids(message: DIMSEMessage) -> None:
     if not isinstance(message, C_STORE_RQ):
         return
     message.data_set.opened()
-    for keyword in ("AffectedSOPClassUID", "AffectedSOPInstanceUID"):
-        value = message.command_set.get(keyword)
-        if not isinstance(value, str) or not 0 < len(value) <= 64:
-            setattr(message.command_set, keyword, _STAND_IN_UID)
+    _replace_store_uids(message.command_set)
+
+
+def _replace_store_uids(command: Dataset) -> None:
+    """Lead every C-STORE request to the one service that answers it, whatever it names.
+
+    The library chooses the service by the command's SOP Class, not by the context's.
+    """
+    sop_class, instance = (
+        command.get(k) for k in ("AffectedSOPClassUID", "AffectedSOPInstanceUID")
+    )
+    if not isinstance(sop_class, str) or uid_to_service_class(sop_class) is not StorageServiceClass:
+        command.AffectedSOPClassUID = MRImageStorage
+    if not isinstance(instance, str) or not 0 < len(instance) <= _MOST_CHARACTERS:
+        command.AffectedSOPInstanceUID = _STAND_IN_UID
 
 
 def _replace_notice_uids(message: N_CREATE_RQ, attributes: ArrivingDataset) -> None:
@@ -71,7 +87,8 @@ def _replace_action_uids(message: N_ACTION_RQ, information: ArrivingDataset) -> 
     information.instance_is_valid = command.get("RequestedSOPInstanceUID") == COMMITMENT_INSTANCE
     command.RequestedSOPClassUID = UID(COMMITMENT_CLASS)
     command.RequestedSOPInstanceUID = UID(COMMITMENT_INSTANCE)
-    if not isinstance(command.get("ActionTypeID"), int):
+    if _number(command, "ActionTypeID") is None:
+        command.pop("ActionTypeID", None)  # setting its value would read it
         command.ActionTypeID = _NO_ACTION
 
 
@@ -86,6 +103,15 @@ def _queue_report(message: N_EVENT_REPORT_RQ, information: ArrivingDataset) -> N
     information.instance_is_valid = command.get("AffectedSOPInstanceUID") == COMMITMENT_INSTANCE
     command.AffectedSOPClassUID = UID(COMMITMENT_CLASS)
     command.AffectedSOPInstanceUID = UID(COMMITMENT_INSTANCE)
-    event_type = command.get("EventTypeID")
+    event_type = _number(command, "EventTypeID")
     command.pop("EventTypeID", None)
-    information.event_type = event_type if isinstance(event_type, int) else _NO_EVENT
+    information.event_type = _NO_EVENT if event_type is None else event_type
+
+
+def _number(command: Dataset, keyword: str) -> int | None:
+    """A value of VR US; None if there is none, or it has the length of none."""
+    try:
+        value = command.get(keyword)
+    except FOREIGN_ERRORS:
+        return None
+    return value if isinstance(value, int) else None

@@ -115,14 +115,27 @@ def test_invalid_uid_in_a_command_fails_alone(connect, node, make_dataset, encod
     assert send(association, encode(make_dataset())).Status == Status.SUCCESS
 
 
-def test_class_of_another_presentation_context_is_refused(connect, node, make_dataset, encode):
+@pytest.mark.parametrize(
+    "uid",
+    [
+        str(EnhancedMRImageStorage),
+        "1.2.840.10008.1.1",
+        "1.2.840.10008.5.1.4.1.1.8",
+        "1.2.x",
+        "\xff",
+    ],
+)
+def test_class_of_another_presentation_context_fails_alone(
+    connect, node, make_dataset, encode, uid
+):
     def edit(command):
-        command.AffectedSOPClassUID = EnhancedMRImageStorage
+        command["AffectedSOPClassUID"]._value = uid
 
     association = connect()
     answer = send(association, encode(make_dataset()), edit=edit)
-    assert answer.Status == Status.DOES_NOT_MATCH
+    assert answer.Status in {Status.DOES_NOT_MATCH, Status.INVALID_UID}
     assert node.files() == []
+    assert send(association, encode(make_dataset())).Status == Status.SUCCESS
 
 
 def test_sender_is_told_when_indexing_fails(connect, node, make_dataset, encode, monkeypatch):

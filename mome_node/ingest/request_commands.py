@@ -29,6 +29,7 @@ from mome_node.ingest.dimse import ArrivingDataset
 
 _STAND_IN_UID: Final = UID("2.25.0")
 _MOST_CHARACTERS: Final = 64  # of a UID (PS3.5 9.1)
+_PRIORITIES: Final = (0, 1, 2)  # medium, high, low (PS3.7 table 9.3-1)
 _NO_ACTION: Final = 0
 _NO_EVENT: Final = 0
 
@@ -65,6 +66,9 @@ def _replace_store_uids(command: Dataset) -> None:
         command.AffectedSOPClassUID = MRImageStorage
     if not isinstance(instance, str) or not 0 < len(instance) <= _MOST_CHARACTERS:
         command.AffectedSOPInstanceUID = _STAND_IN_UID
+    if _number(command, "Priority") not in _PRIORITIES:  # of which nothing depends here
+        command.pop("Priority", None)  # setting its value would read it
+        command.Priority = _PRIORITIES[0]
 
 
 def _replace_notice_uids(message: N_CREATE_RQ, attributes: ArrivingDataset) -> None:

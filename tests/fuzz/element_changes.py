@@ -141,7 +141,7 @@ def _change_character_set(random: Random, elements: Elements, _index: int) -> El
 
 def _nest(random: Random, elements: Elements, index: int) -> Elements:
     inner: Elements = (elements[index],)
-    for _ in range(random.choice((1, 2, 31, 32, 33, 40, 70))):
+    for _ in range(random.choice((1, 2, 31, 32, 33, 40, 150))):
         undefined = random.random() < 0.5
         inner = (Element(0x00081115, b"SQ", (Item(inner, undefined),), random.random() < 0.5),)
     return _put(elements, index, *inner)

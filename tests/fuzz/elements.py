@@ -65,10 +65,19 @@ def parse(data: bytes, coding: Coding) -> Elements:
 
 
 def encode(elements: Elements, coding: Coding) -> bytes:
-    """Write a data set, with all that is wrong with it."""
+    """Write a data set, with all that is wrong with it; one call a level: some nest deep."""
     out = bytearray()
     for element in elements:
-        _write(out, element, coding)
+        if isinstance(element.value, bytes):
+            value = element.value
+        else:
+            parts = bytearray()
+            for item in element.value:
+                within = item.content
+                content = within if isinstance(within, bytes) else encode(within, coding)
+                parts += _written_item(item, content, coding)
+            value = bytes(parts)
+        out += _written(element, value, coding)
     return bytes(out)
 
 
@@ -150,28 +159,22 @@ def _items(
     return tuple(items), at
 
 
-def _write(out: bytearray, element: Element, coding: Coding) -> None:
-    if isinstance(element.value, bytes):
-        value = element.value
-    else:
-        value = b"".join(_item(item, coding) for item in element.value)
+def _written(element: Element, value: bytes, coding: Coding) -> bytes:
     length = UNDEFINED if element.undefined else len(value)
     length = length if element.declared is None else element.declared
     order, vr = coding.order, b"" if coding.implicit else element.vr
-    out += struct.pack(f"{order}HH", element.tag >> 16, element.tag & 0xFFFF)
+    head = struct.pack(f"{order}HH", element.tag >> 16, element.tag & 0xFFFF)
     if not vr:
-        out += struct.pack(f"{order}L", length)
+        head += struct.pack(f"{order}L", length)
     elif vr in LONG_VRS:
-        out += struct.pack(f"{order}2sHL", vr, 0, length)
+        head += struct.pack(f"{order}2sHL", vr, 0, length)
     else:
-        out += struct.pack(f"{order}2sH", vr, length & 0xFFFF)
-    out += value
-    if element.undefined and element.closed:
-        out += struct.pack(f"{order}HHL", 0xFFFE, 0xE0DD, 0)
+        head += struct.pack(f"{order}2sH", vr, length & 0xFFFF)
+    closing = struct.pack(f"{order}HHL", 0xFFFE, 0xE0DD, 0)
+    return head + value + (closing if element.undefined and element.closed else b"")
 
 
-def _item(item: Item, coding: Coding) -> bytes:
-    content = item.content if isinstance(item.content, bytes) else encode(item.content, coding)
+def _written_item(item: Item, content: bytes, coding: Coding) -> bytes:
     length = UNDEFINED if item.undefined else len(content)
     length = length if item.declared is None else item.declared
     order = coding.order

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 from pydicom.filereader import read_dataset
-from pynetdicom.dimse_messages import N_ACTION_RQ, N_EVENT_REPORT_RQ, DIMSEMessage
+from pynetdicom.dimse_messages import C_STORE_RQ, N_ACTION_RQ, N_EVENT_REPORT_RQ, DIMSEMessage
 
 from mome_node.dicom.commitment import COMMITMENT_CLASS, COMMITMENT_INSTANCE
 from mome_node.ingest.dimse import ArrivingDataset
@@ -44,3 +44,12 @@ def test_an_event_type_that_is_no_number_is_none_that_is_known(
     replace_unusable_uids(message)
     assert message.data_set.event_type == event_type
     assert "EventTypeID" not in message.command_set
+
+
+@pytest.mark.parametrize(
+    ("value", "priority"), [(b"", 0), (b"\1", 0), (b"\3\0", 0), (b"\1\0", 1), (b"\2\0", 2)]
+)
+def test_a_priority_that_is_none_is_medium(value: bytes, priority: int) -> None:
+    message = message_of(C_STORE_RQ, 0x0700, value)
+    replace_unusable_uids(message)
+    assert message.command_set.Priority == priority

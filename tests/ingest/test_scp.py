@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     ComprehensiveSRStorage,
@@ -136,6 +138,17 @@ def test_class_of_another_presentation_context_fails_alone(
     assert answer.Status in {Status.DOES_NOT_MATCH, Status.INVALID_UID}
     assert node.files() == []
     assert send(association, encode(make_dataset())).Status == Status.SUCCESS
+
+
+@pytest.mark.parametrize("priority", [b"", b"\7\0", b"\0\0\1\0"])
+def test_priority_that_is_none_holds_no_instance_back(connect, make_dataset, encode, priority):
+    def edit(command):
+        command[0x0000_0700] = RawDataElement(
+            Tag(0x0000_0700), "US", len(priority), priority, 0, True, True
+        )
+
+    answer = send(connect(), encode(make_dataset()), edit=edit)
+    assert answer.Status == Status.SUCCESS
 
 
 def test_sender_is_told_when_indexing_fails(connect, node, make_dataset, encode, monkeypatch):
